@@ -1,0 +1,129 @@
+"""Runs: by the API where SELF_HEAL_TOKEN is set, else on this machine."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from config.cli.base import Json, Watch, actor, fail, now, print_facts, print_json, print_table, shown, tell_rows
+from config.cli.client import connect, rows
+
+app = typer.Typer()
+Id = Annotated[uuid.UUID, typer.Argument(metavar="RUN", help="its id")]
+BASE = "/api/self_heal/runs"
+
+
+@app.command(name="list")
+def list_(
+    status: Annotated[str, typer.Option(help="pending, running, succeeded, …")] = "",
+    service: Annotated[str, typer.Option()] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    as_json: Annotated[bool, Json] = False,
+    watch: Annotated[bool, Watch] = False,
+) -> None:
+    """List runs, newest first."""
+    server = connect()
+    columns = ("id", "status", "playbook", "service", "target", "impact", "outcome", "held", "created_at")
+    tell_rows(
+        lambda: list(rows(server, BASE, limit, status=status, service=service)),
+        columns,
+        "there are no such runs",
+        as_json=as_json,
+        watch=watch,
+    )
+
+
+@app.command()
+def show(run: Id, as_json: Annotated[bool, Json] = False) -> None:
+    """Show a run with its steps."""
+    found = connect().get(f"{BASE}/{run}")
+    if as_json:
+        print_json(found)
+        return
+    print_facts((name, value) for name, value in found.items() if not isinstance(value, (dict, list)))
+    print()
+    columns = ("phase", "name", "target", "action", "status", "message")
+    print_table(columns, [[step.get(name) for name in columns] for step in _steps(found)], "it has no steps yet")
+
+
+@app.command()
+def tail(run: Id) -> None:
+    """Follow a run, with what its steps write, until it is over; status 1 unless it succeeded."""
+    server, status = connect(), ""
+    said: dict[str, str] = {}
+    written: dict[str, str] = {}
+    while True:
+        found: dict[str, Any] = server.get(f"{BASE}/{run}")
+        for step in _steps(found):
+            where = f" on {step['target']}" if len(found["plan"]["targets"]) > 1 else ""
+            line = f"  {step['phase']} {step['name']}{where} {step['status']} {shown(step['message'])}".rstrip()
+            if said.get(step["id"]) != line and step["status"] != "pending":
+                said[step["id"]] = line
+                print(line, flush=True)
+            _print_new(step, written)
+        if found["status"] != status:
+            status = found["status"]
+            print(f"{status}  {shown(found.get('reason') or '')}".rstrip(), flush=True)
+        if found.get("outcome"):
+            break
+        time.sleep(0.5)
+    if found["outcome"] != "success":
+        fail(f"the run {found['outcome']}: {shown(found.get('reason') or '')}")
+
+
+@app.command()
+def abort(
+    run: Id,
+    reason: Annotated[str, typer.Option(help="why; it is kept in the log")] = "aborted on the command line",
+    user: Annotated[str, typer.Option(help="who acts, on this machine (default: your login name)")] = "",
+    as_json: Annotated[bool, Json] = False,
+) -> None:
+    """End a run now; what it did is undone as its playbook says."""
+    server = connect()
+    if server.remote:
+        status = server.post(f"{BASE}/{run}/abort", {"reason": reason}).get("status", "")
+    else:
+        status = _abort_here(run, reason, user)
+    if as_json:
+        print_json({"id": run, "status": status})
+        return
+    print(f"{run} is being aborted")
+
+
+def _print_new(step: dict[str, Any], written: dict[str, str]) -> None:
+    """The whole lines that a step has written since the last look; every line once it is over."""
+    for stream in ("stdout", "stderr"):
+        key, text = f"{step['id']} {stream}", step[stream]
+        whole = text if step["status"] != "running" else text[: text.rfind("\n") + 1]
+        for line in new_lines(written.get(key, ""), whole):
+            print(f"    {shown(line)}", flush=True)
+        written[key] = whole
+
+
+def new_lines(before: str, after: str) -> list[str]:
+    """The lines of `after` that were not in `before`; where the middle was left out meanwhile, from the last line known on."""
+    if after.startswith(before):
+        return after[len(before) :].splitlines()
+    known, lines = before.splitlines(), after.splitlines()
+    last = len(lines) - lines[::-1].index(known[-1]) if known and known[-1] in lines else 0
+    return lines[last:]
+
+
+def _steps(run: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*run["steps"], *run["verification"]]
+
+
+def _abort_here(run: uuid.UUID, reason: str, user: str) -> str:
+    """Its status then: `aborted`, or as before while what it did is ended and undone."""
+    from healing import runs
+    from healing.models import Run
+    from selfheal.errors import Invalid
+
+    try:
+        runs.abort(run, actor=actor(user, "healing.operate"), reason=reason, at=now())
+        return str(Run.objects.get(pk=run).status)
+    except Run.DoesNotExist:
+        raise Invalid(f"there is no run {run}") from None

@@ -1,0 +1,36 @@
+from django.contrib import admin
+from django.urls import include, path
+
+from healing.admin import account, dashboard, dry_run, health, onboarding, sign_in, zones
+from healing.admin.access import own_password
+from healing.notifications.links import open_link
+from learning.admin import learning_page
+from learning.broker.admin import memory_page
+
+admin.autodiscover()
+
+urlpatterns = [
+    path("admin/login/", sign_in.sign_in),
+    path("admin/second-factor/", sign_in.second_factor_page, name="second-factor"),
+    path("admin/account/", admin.site.admin_view(account.account), name="account"),
+    path("admin/account/<slug:name>/", admin.site.admin_view(account.act), name="account-act"),
+    path("admin/time-zone/", admin.site.admin_view(zones.time_zone), name="time-zone"),
+    path("admin/password_change/", admin.site.admin_view(own_password, cacheable=True)),
+    path("admin/health/", admin.site.admin_view(health.health_page), name="health"),
+    path("admin/begin/<slug:name>/", admin.site.admin_view(onboarding.act), name="onboarding"),
+    path("admin/learning/", admin.site.admin_view(learning_page), name="learning"),
+    path("admin/memory/", admin.site.admin_view(memory_page), name="memory"),
+    path("admin/memory/<slug:domain>/", admin.site.admin_view(memory_page), name="memory-domain"),
+    path("admin/what-if/", admin.site.admin_view(dry_run.what_if), name="what-if"),
+    path("admin/approval/<str:signed>/", admin.site.admin_view(open_link), name="approval_link"),
+    path("admin/", admin.site.admin_view(dashboard.now)),
+    path("admin/", admin.site.urls),
+    path("", include("learning.urls")),
+    path("", include("healing.urls")),
+]
+
+# Errors under /api/ are application/problem+json, elsewhere Django's own pages.
+handler400 = "healing.api.problems.bad_request"
+handler403 = "healing.api.problems.forbidden"
+handler404 = "healing.api.problems.not_found"
+handler500 = "healing.api.problems.server_error"

@@ -1,0 +1,73 @@
+"""The web process: gunicorn with threads, no access log, no control socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from django.conf import settings
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from config.process import die_with_parent, take_name
+
+
+class Log(Logger):
+    """Leaves the form of a line to Django's LOGGING."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+class Web(BaseApplication):
+    def __init__(self, listener: socket.socket | None) -> None:
+        self.listener = listener
+        super().__init__()
+
+    def load_config(self) -> None:
+        where = f"fd://{self.listener.fileno()}" if self.listener else address()
+        values = {
+            "bind": [where],
+            "worker_class": "gthread",
+            "workers": int(os.environ.get("WEB_CONCURRENCY", "1")),
+            "threads": 8,
+            "timeout": 60,
+            "graceful_timeout": 5,
+            "keepalive": 5,
+            "limit_request_line": 8190,
+            "preload_app": True,
+            "logger_class": Log,
+            "control_socket_disable": True,
+            "post_fork": _after_fork,
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        from config.wsgi import application
+
+        return application
+
+
+def address() -> str:
+    host = settings.SELF_HEAL_LISTEN
+    return f"[{host}]:{settings.SELF_HEAL_PORT}" if ":" in host else f"{host}:{settings.SELF_HEAL_PORT}"
+
+
+def listen() -> socket.socket:
+    """A bound socket, so that a web process that is started again loses no connection. Raises OSError where it is taken."""
+    host, port = settings.SELF_HEAL_LISTEN, settings.SELF_HEAL_PORT
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def run(listener: socket.socket | None = None) -> None:
+    """Serve until TERM."""
+    Web(listener).run()
+
+
+def _after_fork(server: Any, worker: Any) -> None:
+    die_with_parent(server.pid)
+    take_name("web child")
