@@ -1,0 +1,1 @@
+"""Alert → incident → proposal → decision → run → verify; owner of the log."""

@@ -1,0 +1,33 @@
+"""The pages for people, on django-unfold: one module a room. Rows are read-only; what changes one goes through a service."""
+
+from healing.admin import (
+    access,
+    approvals,
+    governance,
+    incidents,
+    ledger,
+    notifications,
+    playbooks,
+    runs,
+    services,
+    signals,
+    silences,
+    unmatched,
+    windows,
+)
+
+__all__ = [
+    "access",
+    "approvals",
+    "governance",
+    "incidents",
+    "ledger",
+    "notifications",
+    "playbooks",
+    "runs",
+    "services",
+    "signals",
+    "silences",
+    "unmatched",
+    "windows",
+]

@@ -1,0 +1,45 @@
+"""Signs of life: each process says in one row that it is there, at most each `EVERY` seconds.
+
+A process that a signal killed leaves its row; it is old soon, and the next process of that role deletes it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime, timedelta
+
+from healing.models import Heartbeat
+
+EVERY = 5.0  # seconds between two beats
+STALE = timedelta(seconds=15)  # without one for so long a process counts as gone
+FORGOTTEN = timedelta(hours=1)
+
+ROLES = ("worker:control", "worker:runs", "beat", "sequencer")
+
+
+def name_of(role: str) -> str:
+    """A name for this process that no other has, as long as the column is."""
+    return f"{role.removeprefix('worker:')}-{os.getpid()}@{socket.gethostname()}"[:100]
+
+
+def beat(name: str, role: str, at: datetime) -> None:
+    """Say that the process `name` is there."""
+    Heartbeat.objects.bulk_create(
+        [Heartbeat(name=name, role=role, at=at)],
+        update_conflicts=True,
+        unique_fields=["name"],
+        update_fields=["role", "at"],
+    )
+    Heartbeat.objects.filter(role=role, at__lt=at - FORGOTTEN).delete()
+
+
+def forget(name: str) -> None:
+    """The process ends by itself: it takes its row along."""
+    Heartbeat.objects.filter(name=name).delete()
+
+
+def missing(at: datetime) -> list[str]:
+    """The roles of which no process has shown itself lately, in the order of `ROLES`."""
+    there = set(Heartbeat.objects.filter(at__range=(at - STALE, at + STALE)).values_list("role", flat=True))
+    return [role for role in ROLES if role not in there]

@@ -1,0 +1,58 @@
+"""What healing stores. One file a room; a state is written only by `healing.transitions`."""
+
+from .access import Token, User
+from .approvals import ApprovalRequest, DomainApprover, Vote
+from .governance import Backoff, Control, Record, TrustEvidence, TrustScore, Window
+from .idempotency import IdempotentCall
+from .incidents import Episode, Incident, TimelineEvent, UnmatchedAlert
+from .ledger import LedgerCosignature, LedgerEntry, LedgerHead, LedgerKey, LedgerOutbox, LedgerPlace, LedgerTile
+from .playbooks import Playbook
+from .processes import Heartbeat, JobSlot, Lease
+from .runs import PutBack, Run, Step
+from .scheduling import Channel, Counter, JobRun, Notification, SavedFilter, Silence
+from .services import MapRule, Service, Target
+from .signals import Sample, Signal
+
+__all__ = [
+    "ApprovalRequest",
+    "Backoff",
+    "Channel",
+    "Control",
+    "Counter",
+    "DomainApprover",
+    "Episode",
+    "Heartbeat",
+    "IdempotentCall",
+    "Incident",
+    "JobRun",
+    "JobSlot",
+    "Lease",
+    "LedgerCosignature",
+    "LedgerEntry",
+    "LedgerHead",
+    "LedgerKey",
+    "LedgerOutbox",
+    "LedgerPlace",
+    "LedgerTile",
+    "MapRule",
+    "Notification",
+    "Playbook",
+    "PutBack",
+    "Record",
+    "Run",
+    "Sample",
+    "SavedFilter",
+    "Service",
+    "Signal",
+    "Silence",
+    "Step",
+    "Target",
+    "TimelineEvent",
+    "Token",
+    "TrustEvidence",
+    "TrustScore",
+    "UnmatchedAlert",
+    "User",
+    "Vote",
+    "Window",
+]
