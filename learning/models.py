@@ -1,0 +1,123 @@
+"""What was read from the log. All of it can be dropped and read again from entry 0."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from healing.models.base import choices
+from selfheal.lessons import Result, Status
+
+
+class Cursor(models.Model):
+    """How far a reader of the log has come."""
+
+    name = models.CharField(max_length=30, primary_key=True)
+    next_index = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.next_index}"
+
+
+class About(models.Model):
+    """What a run is about, as its proposal says."""
+
+    playbook = models.CharField(max_length=100)
+    service = models.CharField(max_length=100)
+    diagnosis = models.CharField(max_length=60)
+
+    class Meta:
+        abstract = True
+
+
+class Course(About):
+    """A run so far: what the lessons of it have in common."""
+
+    run = models.UUIDField(primary_key=True)
+    incident = models.UUIDField(null=True)
+    domain = models.CharField(max_length=30, default="host", help_text="of its playbook")
+    target = models.CharField(max_length=253)
+    impact = models.CharField(max_length=10)
+    since = models.DateTimeField(help_text="when its incident opened")
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    held = models.BooleanField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["-started_at"], condition=models.Q(ended_at__isnull=False), name="course_over")]
+
+    def __str__(self) -> str:
+        return f"{self.playbook} on {self.service}/{self.target}"
+
+
+class Lesson(About):
+    """One decision or outcome, at its index in the log."""
+
+    index = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    run = models.UUIDField()
+    target = models.CharField(max_length=253)
+    impact = models.CharField(max_length=10)
+    status = models.CharField(max_length=15, choices=choices(Status))
+    result = models.CharField(max_length=15, choices=choices(Result), blank=True)
+    reason = models.TextField(blank=True)
+    duration_seconds = models.FloatField(null=True, help_text="from its start, of a run that has ended")
+    repair_seconds = models.FloatField(null=True, help_text="from the opening of its incident, of a run that succeeded")
+
+    class Meta:
+        ordering = ["-index"]
+        indexes = [
+            models.Index(fields=["service", "-index"], name="lesson_by_service"),
+            models.Index(fields=["playbook", "-index"], name="lesson_by_playbook"),
+            models.Index(fields=["status", "-index"], name="lesson_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.playbook} {self.status}"
+
+
+class Hour(About):
+    """What happened in an hour: lessons by the hour in which they were learnt, runs by the hour in which they started."""
+
+    hour = models.DateTimeField()
+    proposed = models.PositiveIntegerField(default=0)
+    auto_approved = models.PositiveIntegerField(default=0)
+    approved = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+    blocked = models.PositiveIntegerField(default=0)
+    aborted = models.PositiveIntegerField(default=0)
+    succeeded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    rolled_back = models.PositiveIntegerField(default=0)
+    runs = models.PositiveIntegerField(default=0)
+    runs_succeeded = models.PositiveIntegerField(default=0)
+    runs_failed = models.PositiveIntegerField(default=0)
+    runs_rolled_back = models.PositiveIntegerField(default=0)
+    runs_aborted = models.PositiveIntegerField(default=0)
+    runs_ended = models.PositiveIntegerField(default=0)
+    held = models.PositiveIntegerField(default=0)
+    not_held = models.PositiveIntegerField(default=0)
+    milliseconds = models.BigIntegerField(default=0, help_text="that the runs took which have ended, together")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "playbook", "service", "diagnosis"], name="hour_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00} {self.playbook}"
+
+
+class Repair(About):
+    """How many successes of an hour took how long to repair, by buckets (`selfheal.lessons`)."""
+
+    hour = models.DateTimeField()
+    bucket = models.PositiveSmallIntegerField()
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hour", "playbook", "service", "diagnosis", "bucket"], name="repair_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00} {self.playbook} bucket {self.bucket}"

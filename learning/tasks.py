@@ -1,0 +1,30 @@
+"""What Celery runs for learning."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from healing.jobs import claim_slot, written_down
+from learning.broker.storing import prune
+from learning.follow import BATCH
+from learning.follow import follow as read_on
+
+EVERY = 10  # seconds
+
+
+@shared_task
+def follow() -> None:
+    """Read on in the log; what is left over is read by the next message."""
+    at = timezone.now()
+    if claim_slot("learning", EVERY, at):
+        with written_down("learning", at):
+            prune(at)
+            if read_on() == BATCH:
+                rest.delay()
+
+
+@shared_task
+def rest() -> None:
+    if read_on() == BATCH:
+        rest.delay()

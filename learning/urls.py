@@ -1,0 +1,9 @@
+from django.urls import include, path
+
+from learning import api
+
+urlpatterns = [
+    path("api/self_heal/learning", api.Learning.as_view()),
+    path("api/self_heal/learning/outcomes", api.Outcomes.as_view()),
+    path("api/memory/", include("learning.broker.urls")),
+]
