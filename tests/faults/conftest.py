@@ -1,0 +1,3 @@
+from tests.flows.conftest import house, sent, sequencer, work
+
+__all__ = ["house", "sent", "sequencer", "work"]
