@@ -106,7 +106,8 @@ class Forecaster:
         nearest = knot if part >= 0.5 else before
         value = self._experts.mixed(self._experts.each(distance), nearest)
         pairs = zip(self._bands[before].quantiles(), self._bands[knot].quantiles(), strict=True)
-        low95, low80, middle, high80, high95 = (value + scale * (one + part * (other - one)) for one, other in pairs)
+        # each distance has its quantiles in order; between two distances rounding may turn two that are nearly the same
+        low95, low80, middle, high80, high95 = sorted(value + scale * (one + part * (other - one)) for one, other in pairs)
         return Ahead(self._origin + (self._index + distance) * self.step, middle, low80, high80, low95, high95)
 
 

@@ -43,7 +43,9 @@ class Band:
         if self._quantiles:
             return sorted(self._quantiles)
         known = self._of(self._errors) if len(self._errors) >= 10 else [0.0] * len(SHARES)
-        return [min(found, wide) if wide < 0 else max(found, wide) for found, wide in zip(known, self._wide(), strict=True)]
+        moved = [min(found, wide) if wide < 0 else max(found, wide) for found, wide in zip(known, self._wide(), strict=True)]
+        moved[2] = known[2]
+        return sorted(moved)
 
     @staticmethod
     def _wide() -> list[float]:

@@ -94,7 +94,7 @@ def test_who_may_not_decide_reads_why(desk: Any) -> None:
     request = waiting()
     page = desk("vera", "viewer", PHONE)
     page.goto(address_of(request))
-    assert page.get_by_text("You may look but not decide").is_visible()
+    page.get_by_text("You may look but not decide").wait_for()
     assert page.get_by_role("button", name="Approve").count() == 0
     assert page.get_by_role("button", name="Reject").count() == 0
 
@@ -104,9 +104,9 @@ def test_nobody_approves_what_they_asked_for_but_may_take_it_back(desk: Any) -> 
     page = desk("ann", "approver")
     ApprovalRequest.objects.update(requester=User.objects.get(username="ann"))
     page.goto(address_of(request))
-    assert page.get_by_text("You asked for this yourself").is_visible()
+    page.get_by_text("You asked for this yourself").wait_for()
     assert page.get_by_role("button", name="Approve").count() == 0
-    assert page.get_by_role("button", name="Reject").is_visible()
+    page.get_by_role("button", name="Reject").wait_for()
 
 
 def test_critical_says_how_many_have_approved(desk: Any) -> None:
@@ -115,7 +115,7 @@ def test_critical_says_how_many_have_approved(desk: Any) -> None:
     request.votes.create(user=make_user("bo", role="approver"), approve=True, via="page", at=timezone.now())
     page = desk("ann", "approver")
     page.goto(address_of(request))
-    assert page.get_by_text("1 of 2 approvals so far").is_visible()
+    page.get_by_text("1 of 2 approvals so far").wait_for()
 
 
 def test_alert_text_is_never_markup(desk: Any) -> None:
@@ -127,7 +127,7 @@ def test_alert_text_is_never_markup(desk: Any) -> None:
         page.wait_for_load_state("networkidle")
         assert "owned" not in page.title()
         assert page.locator("#content img, #content script[src='x'], #content a[href*='evil']").count() == 0
-    assert page.get_by_text(title, exact=True).first.is_visible()
+    page.get_by_text(title, exact=True).first.wait_for()
 
 
 def test_no_page_can_be_pushed_sideways_on_a_phone(desk: Any) -> None:
@@ -190,4 +190,4 @@ def test_the_kill_switch_is_pulled_with_a_reason_and_shown_everywhere(desk: Any)
     dialog.get_by_role("button", name="Kill").click()
     page.get_by_text("Everything is stopped").wait_for()
     page.goto("/admin/healing/run/")
-    assert page.get_by_text("Kill switch: everything was stopped, nothing starts.").is_visible()
+    page.get_by_text("Kill switch: everything was stopped, nothing starts.").wait_for()

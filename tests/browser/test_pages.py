@@ -31,7 +31,7 @@ def test_who_is_not_signed_in_comes_by_the_form_to_where_they_were_going(desk: D
     page.fill("#id_password", PASSWORD)
     page.press("#id_password", "Enter")
     page.wait_for_url("**/admin/healing/approvalrequest/")
-    assert page.get_by_text("Nothing waits for a decision").is_visible()
+    page.get_by_text("Nothing waits for a decision").wait_for()
 
 
 @pytest.mark.parametrize(("size", "dark"), [(PHONE, True)])
@@ -48,7 +48,7 @@ def test_a_new_installation_declares_its_first_service_and_sees_what_comes(
     assert fits(page)
     make_incident(Service.objects.get(), title="It came while one looked")
     page.get_by_text("It came while one looked").wait_for()
-    assert page.get_by_text("updated ").is_visible()
+    page.get_by_text("updated ").wait_for()
     assert fits(page)
 
 

@@ -52,13 +52,13 @@ def test_several_are_approved_and_each_row_says_what_became_of_it(desk: Any, siz
     choose(page, "a", "b", "late", "medium")
     page.get_by_role("button", name="Approve…").click()
     dialog = page.get_by_role("dialog")
-    assert dialog.get_by_text("medium impact: not approved so, only on its own page").is_visible()
+    dialog.get_by_text("medium impact: not approved so, only on its own page").wait_for()
     assert sideways(page) <= 0
     ApprovalRequest.objects.filter(pk=late.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     dialog.get_by_label("Comment (optional)").fill("known trouble")
     dialog.get_by_role("button", name="Approve 3").click()
     page.get_by_text("2 approved.").wait_for()
-    assert page.get_by_text("heal late: The request has expired").is_visible()
+    page.get_by_text("heal late: The request has expired").wait_for()
     assert sideways(page) <= 0
     medium.refresh_from_db()
     assert (medium.status, Run.objects.filter(status="queued").count()) == ("pending", 2)
@@ -77,7 +77,7 @@ def test_several_are_rejected_with_a_reason_that_must_be_given(desk: Any) -> Non
     dialog.get_by_label("Why not?").fill("planned work")
     dialog.get_by_role("button", name="Reject 2").click()
     page.get_by_text("2 rejected.").wait_for()
-    assert page.get_by_text("Nothing waits for a decision").is_visible()
+    page.get_by_text("Nothing waits for a decision").wait_for()
 
 
 def test_who_may_only_look_chooses_nothing(desk: Any) -> None:
@@ -101,7 +101,7 @@ def test_ones_own_request_is_refused_among_others(desk: Any, settings: Any) -> N
     page.get_by_role("button", name="Approve…").click()
     page.get_by_role("dialog").get_by_role("button", name="Approve 2").click()
     page.get_by_text("1 approved.").wait_for()
-    assert page.get_by_text("heal own: You asked for this yourself").is_visible()
+    page.get_by_text("heal own: You asked for this yourself").wait_for()
 
 
 def test_the_keyboard_moves_opens_and_asks_but_never_answers(desk: Any) -> None:
@@ -109,7 +109,7 @@ def test_the_keyboard_moves_opens_and_asks_but_never_answers(desk: Any) -> None:
     page = desk("ann", "approver")
     page.goto(QUEUE)
     page.keyboard.press("?")
-    assert page.get_by_role("dialog").get_by_text("next and previous row").is_visible()
+    page.get_by_role("dialog").get_by_text("next and previous row").wait_for()
     leave(page)
     for key in ("j", "j", "k", "j"):
         page.keyboard.press(key)
@@ -124,7 +124,7 @@ def test_the_keyboard_moves_opens_and_asks_but_never_answers(desk: Any) -> None:
     page.get_by_role("link", name="heal a").focus()
     page.keyboard.press("a")
     page.wait_for_url(f"**{address_of(first)}**")
-    assert page.get_by_role("dialog").get_by_text("Approve this run?").is_visible()
+    page.get_by_role("dialog").get_by_text("Approve this run?").wait_for()
     leave(page)
     page.keyboard.press("u")
     page.wait_for_url(f"**{QUEUE}")
@@ -156,7 +156,7 @@ def test_news_change_only_what_is_new(desk: Any, quick: None) -> None:
     assert page.evaluate("document.activeElement === window.kept")
     assert page.get_by_label("Choose heal n20").is_checked()
     assert abs(page.get_by_text("heal n25").bounding_box()["y"] - place) < 5
-    assert page.get_by_text("updated ").first.is_visible()
+    page.get_by_text("updated ").first.wait_for()
 
 
 def test_a_page_says_that_somebody_else_was_faster_and_keeps_what_one_wrote(desk: Any, quick: None) -> None:
