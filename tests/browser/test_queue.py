@@ -124,7 +124,7 @@ def test_the_keyboard_moves_opens_and_asks_but_never_answers(desk: Any) -> None:
     page.get_by_role("link", name="heal a").focus()
     page.keyboard.press("a")
     page.wait_for_url(f"**{address_of(first)}**")
-    page.get_by_role("dialog").get_by_text("Approve this run?").wait_for()
+    page.get_by_role("dialog").get_by_text("Approve this?").wait_for()
     leave(page)
     page.keyboard.press("u")
     page.wait_for_url(f"**{QUEUE}")
