@@ -198,7 +198,7 @@ def test_a_run_past_its_deadline_is_ended_even_if_its_lease_is_renewed(house: Ho
 
 
 def test_a_run_that_passes_its_deadline_ends_its_process_and_undoes_what_was_done(house: House, work: Work, marks: Marks) -> None:
-    run = work(propose(house, "command.run, with: {command: hang}", timeout="2s"))
+    run = work(propose(house, "command.run, with: {command: hang}", timeout="6s"))
     assert (run.status, run.abort_reason) == ("aborted", "timeout")
     assert marks.lines() == ["first", "hang", "undone"]
 

@@ -79,7 +79,7 @@ def test_a_guard_that_does_nothing_counts_as_missing(db):
 
 def test_tables_cannot_be_emptied_at_once(grow):
     grow(2)
-    empty = "TRUNCATE healing_ledgerhead" if connection.vendor == "postgresql" else "DELETE FROM healing_ledgerhead"
+    empty = "TRUNCATE healing_ledgerhead CASCADE" if connection.vendor == "postgresql" else "DELETE FROM healing_ledgerhead"
     assert refused(lambda: connection.cursor().execute(empty))
 
 
