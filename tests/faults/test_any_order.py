@@ -222,5 +222,6 @@ class AnyOrder(RuleBasedStateMachine):
         return User.objects.get(username=name)
 
 
+@pytest.mark.soak
 def test_no_order_of_events_breaks_what_must_hold(world: None) -> None:
     run_state_machine_as_test(AnyOrder, settings=BOUNDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("killed")]
+pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("killed")]
 WHOLE = Path(__file__).parents[2]
 
 

@@ -73,7 +73,7 @@ def home(tmp_path: Path, migrated: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.xdist_group("killed")
 def test_a_sequencer_that_is_killed_again_and_again_loses_and_doubles_nothing(home):
     moment = random.Random(7)
