@@ -185,16 +185,20 @@ def test_work_that_fails_because_its_tool_was_ended_first_was_ended_for_the_reas
     assert (launched.message, launched.exit_code) == ("was ended: kill_switch; the tool said nothing", 0)
 
 
-def test_wake_is_called_each_second_while_the_work_runs(monkeypatch):
+def test_wake_is_called_each_second_while_the_work_runs(monkeypatch, tmp_path):
     monkeypatch.setattr(worker, "WAKE_SECONDS", 0.05)
-    woken = []
-    launched = launch(
-        lambda channel: Result(False, str(execute(["/bin/sleep", "0.5"]))),
-        bound_seconds=30,
-        wake=lambda: woken.append(time.monotonic()) or "",
-    )
-    assert launched.result.ok
-    assert len(woken) >= 2
+    enough, woken = tmp_path / "enough", []
+
+    def wake():
+        woken.append(time.monotonic())
+        if len(woken) == 5:
+            enough.touch()
+        return ""
+
+    work = ["/bin/sh", "-c", 'until [ -e "$0" ]; do sleep 0.01; done', str(enough)]
+    launched = launch(lambda channel: Result(False, str(execute(work))), bound_seconds=30, wake=wake)
+    assert (launched.result.ok, launched.timed_out) == (True, False)
+    assert len(woken) >= 5
     assert all(later - earlier >= 0.05 for earlier, later in pairwise(woken))
 
 
