@@ -16,6 +16,8 @@ from healing.models import ApprovalRequest, Counter, Incident, JobRun, Run, Serv
 from healing.runs import abort
 from tests.flows.conftest import House
 
+# A server takes a hundred connections: half of them are not wanted beside other fifty, nor beside the processes of `selfheal up`.
+pytestmark = pytest.mark.xdist_group("up")
 TICKS = 50
 HOURS = timedelta(hours=5)
 PLAYBOOK = """
