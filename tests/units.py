@@ -91,6 +91,19 @@ class Machine:
             )
         return self.running[name]
 
+    def restart(self, name: str) -> None:
+        """As `systemctl restart`: what ran is ended and waited for; a oneshot is over on return."""
+        if name in self.running:
+            self.running[name].terminate()
+            self.running[name].wait(60)
+        process = self.start(name)
+        if one(read(f"{name}.service"), "Service.Type") == "oneshot":
+            assert process.wait(60) == 0, self.logs()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def command(self, unit: Unit) -> list[str]:
         program, *arguments = shlex.split(one(unit, "Service.ExecStart"))
         assert program == INSTALLED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from config import broker as embedded
 from config.cli import COMMANDS
 from config.demo import storage
 from config.env import SETTINGS
 from tests import units
+from tests.docs.pages import blocks
 from tests.processes import end_all, until
 from tests.units import UNITS, Machine, one
 
@@ -182,6 +185,55 @@ def test_who_asks_while_the_web_process_is_started_again_is_answered(machine: Ma
     over.set()
     thread.join()
     assert set(answers) == {200}
+
+
+@pytest.mark.soak
+@pytest.mark.xdist_group("units")
+def test_an_upgrade_as_the_page_says_refuses_nobody_and_loses_no_alert(machine: Machine) -> None:
+    assert until(lambda: ask(machine, "/readyz") == 200), machine.logs()
+    machine.run("user", "create", "am", "--role", "viewer")
+    token = json.loads(machine.run("token", "create", "--user", "am", "--scope", "ingest,read", "--json").stdout)["token"]
+    sent: list[str] = []
+    over = threading.Event()
+
+    def alerting() -> None:
+        while not over.is_set():
+            name = f"upgrade-{len(sent)}"
+            sent.extend([name] if post(machine, token, name) else ["not taken"])
+
+    thread = threading.Thread(target=alerting)
+    thread.start()
+    for block in blocks("how-to/upgrade.md"):
+        for line in block.splitlines():
+            if line.startswith("systemctl restart "):
+                machine.restart(line.removeprefix("systemctl restart "))
+    assert until(lambda: ask(machine, "/readyz") == 200), machine.logs()
+    over.set()
+    thread.join()
+    assert len(sent) > 20
+    assert "not taken" not in sent, machine.logs()
+    assert unmatched(machine, token) == set(sent)
+    assert machine.run("smoke").returncode == 0
+
+
+def post(machine: Machine, token: str, service: str) -> bool:
+    alert = {"service": service, "target": service, "diagnosis": "service_down", "title": service, "severity": "low"}
+    answer = requests.post(f"{machine.url}/api/self_heal/alerts", json=alert, headers=bearer(token), timeout=30)
+    return answer.status_code == 202 and answer.json()["rejected"] == []
+
+
+def unmatched(machine: Machine, token: str) -> set[str]:
+    """The services that the alerts named which we were sent; none of them is declared."""
+    page, found = f"{machine.url}/api/self_heal/alerts/unmatched?limit=500", set()
+    while page:
+        answer = requests.get(page, headers=bearer(token), timeout=30).json()
+        found |= {row["labels"]["service"] for row in answer["results"]}
+        page = answer["next"]
+    return found
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.mark.soak
