@@ -1,4 +1,4 @@
-"""config/systemd: the units are well formed, name commands and settings that exist, and what they start is a whole installation."""
+"""config/systemd: the units are well formed, name what exists, and what they start is a whole installation."""
 
 from __future__ import annotations
 

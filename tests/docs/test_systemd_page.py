@@ -27,11 +27,11 @@ def test_who_follows_the_page_has_units_that_systemd_can_start(tmp_path: Path) -
     started = "\n".join(line.replace(" --now", "") for line in start.splitlines() if line.startswith("systemctl enable"))
     units = "systemd-analyze verify --man=no /etc/systemd/system/selfheal*"
     asked = look.replace(" smoke", " --help")
-    seen = "test -L /etc/systemd/system/multi-user.target.wants/selfheal.target; stat -c '%U %a' /etc/selfheal/secrets /etc/selfheal/selfheal.env"
+    seen = "test -L /etc/systemd/system/multi-user.target.wants/selfheal.target; cd /etc/selfheal; stat -c '%U %a' secrets *.env"
     shared = [each for child in sorted(Path("/opt").iterdir()) for each in ("--bind", child, child)]
     inside = [
-        "bwrap", "--cap-add", "ALL", "--dev-bind", "/", "/", "--bind", tmp_path / "etc", "/etc", "--bind", tmp_path / "opt", "/opt",
-        "--bind", tmp_path / "lib", "/var/lib", *shared, "--chdir", ROOT, "--",
+        "bwrap", "--cap-add", "ALL", "--dev-bind", "/", "/", "--bind", tmp_path / "etc", "/etc", "--bind", tmp_path / "opt",
+        "/opt", "--bind", tmp_path / "lib", "/var/lib", *shared, "--chdir", ROOT, "--",
     ]  # fmt: skip
     script = tmp_path / "script"
     script.write_text("\n".join(["set -euo pipefail", bare, files, started, units, asked, seen]))
