@@ -54,7 +54,7 @@ def section(what: str) -> str:
 
 
 def address(what: str, base: str) -> str:
-    """Where to read what to do about it: below `base` where the documentation is served, else its file; empty if there is none."""
+    """Where to read what to do about it: below `base` where the pages are served, else the file; empty if there is none."""
     anchor = section(what)
     if not anchor:
         return ""

@@ -105,6 +105,20 @@ def test_json_is_not_watched(selfheal: Command) -> None:
     assert (status, "leave out --json" in err) == (2, True)
 
 
+def test_what_reads_a_table_from_a_pipe_finds_whole_cells(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    incident = make_incident(title="words " * 60)
+    out = selfheal("incidents", "list")[1]
+    assert str(incident.pk) in out
+    assert ("words " * 60).strip() in out
+
+
+def test_in_a_narrow_terminal_the_id_stays_whole(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    incident = make_incident(title="words " * 60)
+    assert str(incident.pk) in selfheal("incidents", "list")[1]
+
+
 # ---- users and tokens
 
 
