@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -100,6 +100,14 @@ def now() -> datetime:
 
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_done(row: Mapping[str, Any], line: str, as_json: bool) -> None:
+    """What was done: for programs, or as a line for people."""
+    if as_json:
+        print_json(row)
+    else:
+        print(line)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:

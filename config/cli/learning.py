@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from config.cli.base import Json, print_json, print_table, ready
+from config.cli.base import Json, print_done, print_json, print_table, ready
 
 app = typer.Typer()
 
@@ -49,7 +49,7 @@ def evaluate(
 
 
 @app.command()
-def rebuild() -> None:
+def rebuild(as_json: Annotated[bool, Json] = False) -> None:
     """Forget what was learnt and read the log again from entry 0."""
     ready()
     from learning.follow import again
@@ -57,7 +57,7 @@ def rebuild() -> None:
 
     again()
     read = Cursor.objects.values_list("next_index", flat=True).first() or 0
-    print(f"{read:,} entries read")
+    print_done({"entries": read}, f"{read:,} entries read", as_json)
 
 
 def _percent(value: object) -> str:
