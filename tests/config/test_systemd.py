@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from config import broker as embedded
 from config.cli import COMMANDS
 from config.demo import storage
 from config.env import SETTINGS
+from healing import heartbeats
 from tests import units
 from tests.docs.pages import blocks
 from tests.processes import end_all, until
@@ -234,6 +236,17 @@ def unmatched(machine: Machine, token: str) -> set[str]:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.soak
+@pytest.mark.xdist_group("units")
+def test_every_process_shows_itself_in_the_metrics(machine: Machine) -> None:
+    assert until(lambda: ask(machine, "/readyz") == 200), machine.logs()
+    machine.run("user", "create", "prometheus", "--role", "viewer")
+    token = json.loads(machine.run("token", "create", "--user", "prometheus", "--scope", "read", "--json").stdout)["token"]
+    page = requests.get(f"{machine.url}/metrics", headers=bearer(token), timeout=30).text
+    shown = set(re.findall(r'^selfheal_heartbeat_age_seconds{process="[^"]+",role="([^"]+)"}', page, re.MULTILINE))
+    assert shown == {"web", *heartbeats.ROLES}
 
 
 @pytest.mark.soak
