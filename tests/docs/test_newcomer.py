@@ -126,7 +126,7 @@ def tutorial(newcomer: Newcomer) -> None:
     assert requests.get(newcomer.here("http://127.0.0.1:18080/health"), timeout=5).text == "ok\n"
     assert "hello" in newcomer.do(why)
     assert "the log is whole" in newcomer.do(prove)
-    running.send_signal(signal.SIGINT)
+    os.killpg(running.pid, signal.SIGINT)  # Ctrl-C goes to all that stand in the foreground of a terminal
     assert running.wait(20) is not None
 
 
