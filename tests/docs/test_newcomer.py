@@ -34,7 +34,7 @@ pytestmark = [
 
 
 class Newcomer:
-    """Somebody with a clone, a HOME that is empty, and a shell. Ports and /tmp/hello are free ones, so that several can be there."""
+    """Somebody with a clone, a HOME that is empty, and a shell. Ports and /tmp/hello are others than the page's, and free."""
 
     def __init__(self, folder: Path) -> None:
         self.clone, self.home, self.took = folder / "clone", folder / "home", {}
@@ -65,7 +65,8 @@ class Newcomer:
         with out.open("wb") as file:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", self.here(block)],
-                env=self.environment, cwd=self.clone, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=PROMISED, check=False,
+                env=self.environment, cwd=self.clone, stdin=subprocess.DEVNULL,
+                stdout=file, stderr=file, timeout=PROMISED, check=False,
             )  # fmt: skip
         said = out.read_text(errors="replace")
         assert done.returncode == 0, f"{block}\n{said}"
