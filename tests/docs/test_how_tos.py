@@ -25,6 +25,10 @@ pytestmark = pytest.mark.xdist_group("how-tos")
 yaml = YAML(typ="safe")
 
 
+LABELS = "labels: {pidfile: /tmp/no-such.pid, start: '[\"/bin/true\"]'}"
+SERVICES = f"services:\n  - {{name: web, mode: observe, url: 'http://127.0.0.1:1', {LABELS}}}\n"
+
+
 class House:
     """An installation, a token that may read and deliver, and a directory to work in."""
 
@@ -43,6 +47,10 @@ class House:
             "SELF_HEAL_SECRETS_DIR": str(folder / "secrets"),
         }
 
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token['token']}"}
+
     def do(self, block: str, **instead: str) -> str:
         """Run a block; `instead` has the words in the place of which others stand."""
         for word, other in {"/backups": f"{self.folder}/backups", **instead}.items():
@@ -53,12 +61,14 @@ class House:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("how-tos")
-    with Installation(folder, SELF_HEAL_PLAYBOOK_DIRS=str(folder / "playbooks")) as installation:
-        (installation.config / "services.yaml").write_text("services:\n  - {name: web, mode: auto, url: 'http://127.0.0.1:1'}\n")
+    execute = {"SELF_HEAL_EXECUTE": "true", "SELF_HEAL_TIME_ZONE": "UTC"}
+    with Installation(folder, SELF_HEAL_PLAYBOOK_DIRS=str(folder / "playbooks"), **execute) as installation:
+        (installation.config / "services.yaml").write_text(SERVICES)
         for name in ("commands.yaml", "queries.yaml"):
             shutil.copy(ROOT / "config" / name, installation.config)
         shutil.copytree(ROOT / "config/playbooks", folder / "playbooks")
-        yield House(installation.start(), folder)
+        (folder / "work").mkdir()
+        yield House(installation.start(), folder / "work")
 
 
 # ---- each page
