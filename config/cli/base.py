@@ -120,7 +120,7 @@ def _console() -> Console:
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.is_terminal:
         console.width = WIDE
     return console
 
