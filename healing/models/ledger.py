@@ -3,6 +3,9 @@ from __future__ import annotations
 from django.db import models
 
 
+ENTRY_FILTERS = ("actor", "action", "resource", "subsystem")  # each by itself, with or without a time, is found by an index
+
+
 class LedgerOutbox(models.Model):
     """A leaf that was written with its change and waits for its index. Only what is already an entry may be deleted."""
 
@@ -35,10 +38,8 @@ class LedgerEntry(models.Model):
         ordering = ["-index"]
         verbose_name_plural = "ledger entries"
         indexes = [
-            models.Index(fields=["resource", "index"], name="entry_by_resource"),
-            models.Index(fields=["action", "index"], name="entry_by_action"),
-            models.Index(fields=["actor", "index"], name="entry_by_actor"),
-            models.Index(fields=["at"], name="entry_by_time"),
+            models.Index(fields=["at", "index"], name="entry_at"),
+            *(models.Index(fields=[name, "at", "index"], name=f"entry_{name}_at") for name in ENTRY_FILTERS),
         ]
 
     def __str__(self) -> str:
