@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from config.celery import app
 from healing import heartbeats
+from healing.ledger.patrol import EVERY as PATROL_SECONDS
 from healing.ledger.pushing import EVERY as PUSH_SECONDS
 from learning.tasks import EVERY as LEARNING_SECONDS
 
@@ -37,6 +38,7 @@ def schedule() -> list[Job]:
         Job("healing.tasks.measure", float(settings.SELF_HEAL_POLL_SECONDS)),
         Job("healing.tasks.watchdog", 5.0),
         Job("healing.tasks.push_heads", PUSH_SECONDS),
+        Job("healing.tasks.patrol_log", PATROL_SECONDS),
         Job("learning.tasks.follow", LEARNING_SECONDS),
     ]
 

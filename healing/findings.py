@@ -12,12 +12,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
 from healing import heartbeats, pools
-from healing.ledger import guards, pushing
+from healing.ledger import guards, patrol, pushing
 from healing.ledger.selectors import waiting_since
 from healing.models import User
 from selfheal.errors import SelfhealError
 from selfheal.findings import Finding
 
+PATROL_LATE = timedelta(minutes=10)  # it looks each minute
 LATE = timedelta(seconds=15)  # the sequencer takes a leaf within a second
 
 
@@ -76,6 +77,18 @@ def log_places() -> Finding:
     return Finding(
         "log outside", False, f"{first.name}: {first.error}" + (f"; and {len(wrong) - 1} more" if wrong[1:] else ""), mend
     )
+
+
+def log_patrol(at: datetime) -> Finding:
+    """What the patrol has found, or that it does not go on."""
+    row, mend = patrol.state(), "`selfheal log verify` names every entry; restore a backup that verifies, and find out who did it"
+    if row.is_wrong:
+        first = row.standing[0]["message"] if row.standing else ""
+        return Finding("log patrol", False, f"{max(row.wrong, row.passed_wrong):,} wrong: {first}", mend)
+    if row.looked_at and at - row.looked_at > PATROL_LATE:
+        return Finding("log patrol", False, f"stands still since {row.looked_at:%Y-%m-%d %H:%M} UTC", "selfheal up")
+    passed = f"all {row.passed_size:,} entries were good at {row.passed_at:%Y-%m-%d %H:%M} UTC" if row.passed_at else "no pass is through"
+    return Finding("log patrol", True, f"{passed}; {row.next_index:,} of {row.size:,} in this pass")
 
 
 def administrator() -> Finding:

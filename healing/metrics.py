@@ -29,6 +29,7 @@ from healing.models import (
     Incident,
     LedgerHead,
     LedgerOutbox,
+    LedgerPatrol,
     LedgerPlace,
     Notification,
     Run,
@@ -155,6 +156,11 @@ def _push_age(known: Known) -> Iterable[Sample]:
     return (((row.name,), (known.at - row.succeeded_at).total_seconds()) for row in done if row.succeeded_at)
 
 
+def _damaged(known: Known) -> Iterable[Sample]:
+    row = LedgerPatrol.objects.filter(pk=1).first()
+    return _one(max(row.wrong, row.passed_wrong) if row else 0)
+
+
 def _heartbeats(known: Known) -> Iterable[Sample]:
     rows = Heartbeat.objects.order_by("role", "name").values_list("role", "name", "at")
     return (((role, name), (known.at - seen).total_seconds()) for role, name, seen in rows)
@@ -229,6 +235,7 @@ METRICS = (
         "ledger_push_failing", GAUGE, "0 ok, 1 it failed, 2 the log does not go on from what is there.", ("place",), _push_failing
     ),
     Described("ledger_push_age_seconds", GAUGE, "Time since a witness or place was last up to date.", ("place",), _push_age),
+    Described("ledger_damaged", GAUGE, "Entries and heads that the patrol found not to be as they were signed.", (), _damaged),
     Described("heartbeat_age_seconds", GAUGE, "Time since the last sign of life of a process.", ("role", "process"), _heartbeats),
     Described("notifications_waiting", GAUGE, "Messages that are not sent yet.", (), _notifications),
     Described(

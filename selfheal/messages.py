@@ -54,6 +54,7 @@ EVENTS: dict[str, Event] = {
     "log.refused": Event(
         "The log does not go on", "the log was rolled back or written anew, as a head that is kept elsewhere shows"
     ),
+    "log.damaged": Event("The log is damaged", "an entry or a head of the log is not as it was signed"),
     "channel.test": Event("A test", "somebody pressed the button of a channel", good=True),
 }
 ON_REQUEST = "channel.test"  # goes to the channel that it tests and to no other

@@ -67,6 +67,7 @@ def foundations() -> Generator[Finding, None, bool]:
     if migrations.ok:
         yield findings.guarded("log guards", findings.log_guards)
         yield findings.guarded("log outside", findings.log_places)
+        yield findings.guarded("log patrol", lambda: findings.log_patrol(now()))
         yield findings.guarded("processes", lambda: findings.processes(now()))
         yield findings.guarded("runner pools", lambda: findings.runner_pools(now()))
     return migrations.ok

@@ -5,7 +5,16 @@ from .approvals import ApprovalRequest, DomainApprover, Vote
 from .governance import Backoff, Control, Record, TrustEvidence, TrustScore, Window
 from .idempotency import IdempotentCall
 from .incidents import Episode, Incident, TimelineEvent, UnmatchedAlert
-from .ledger import LedgerCosignature, LedgerEntry, LedgerHead, LedgerKey, LedgerOutbox, LedgerPlace, LedgerTile
+from .ledger import (
+    LedgerCosignature,
+    LedgerEntry,
+    LedgerHead,
+    LedgerKey,
+    LedgerOutbox,
+    LedgerPatrol,
+    LedgerPlace,
+    LedgerTile,
+)
 from .playbooks import Playbook
 from .processes import Heartbeat, JobSlot, Lease
 from .runs import PutBack, Run, Step
@@ -32,6 +41,7 @@ __all__ = [
     "LedgerHead",
     "LedgerKey",
     "LedgerOutbox",
+    "LedgerPatrol",
     "LedgerPlace",
     "LedgerTile",
     "MapRule",
