@@ -87,7 +87,11 @@ def log_patrol(at: datetime) -> Finding:
         return Finding("log patrol", False, f"{max(row.wrong, row.passed_wrong):,} wrong: {first}", mend)
     if row.looked_at and at - row.looked_at > PATROL_LATE:
         return Finding("log patrol", False, f"stands still since {row.looked_at:%Y-%m-%d %H:%M} UTC", "selfheal up")
-    passed = f"all {row.passed_size:,} entries were good at {row.passed_at:%Y-%m-%d %H:%M} UTC" if row.passed_at else "no pass is through"
+    passed = (
+        f"all {row.passed_size:,} entries were good at {row.passed_at:%Y-%m-%d %H:%M} UTC"
+        if row.passed_at
+        else "no pass is through"
+    )
     return Finding("log patrol", True, f"{passed}; {row.next_index:,} of {row.size:,} in this pass")
 
 

@@ -89,7 +89,9 @@ def _found(request: HttpRequest, search: Search) -> dict[str, Any]:
         return {"found": None}
     given = search.cleaned_data
     asked = {name: given[name] for name in ENTRY_FILTERS if given[name]}
-    rows = selectors.found(asked, given["since"], given["until"]).order_by("-at", "-index").defer("leaf", "signature", "leaf_hash")
+    rows = (
+        selectors.found(asked, given["since"], given["until"]).order_by("-at", "-index").defer("leaf", "signature", "leaf_hash")
+    )
     if before := _place(request.GET.get("before", "")):
         at, index = before
         rows = rows.filter(Q(at__lt=at) | Q(at=at, index__lt=index))

@@ -102,8 +102,10 @@ class EntriesView(LogView):
     @extend_schema(
         operation_id="log_entries",
         parameters=[
-            _number("start", "first index", required=False),
-            _number("end", "one past the last index; at most 1,000 more than start", required=False),
+            _number("start", "first index; 0 where it is left out", required=False),
+            _number(
+                "end", "one past the last index; at most 1,000 more than start, and that where it is left out", required=False
+            ),
             *(OpenApiParameter(name, str, description=f"exactly this {name}") for name in ENTRY_FILTERS),
             SINCE,
             UNTIL,
@@ -115,15 +117,16 @@ class EntriesView(LogView):
     def get(self, request: Request) -> Response:
         """The entries from `start` on and before `end`, as many as there are; or those that all given filters fit, by time.
 
-        With a filter, `start` and `end` may be left out, and may be as far apart as you like.
+        With a filter, `start` and `end` may be as far apart as you like.
         """
+        start = whole(request, "start", default=0)
+        end = whole(request, "end", default=0)
         asked = {name: value for name in ENTRY_FILTERS if (value := text(request, name))}
         since, until = instant(request, "since"), instant(request, "until")
         if not (asked or since or until):
-            return Response({"entries": selectors.entries(whole(request, "start"), whole(request, "end"))})
-        rows = selectors.found(asked, since, until)
-        rows = rows.filter(index__gte=whole(request, "start")) if "start" in request.query_params else rows
-        rows = rows.filter(index__lt=whole(request, "end")) if "end" in request.query_params else rows
+            return Response({"entries": selectors.entries(start, end if "end" in request.query_params else start + MOST)})
+        rows = selectors.found(asked, since, until).filter(index__gte=start)
+        rows = rows.filter(index__lt=end) if "end" in request.query_params else rows
         pages = EntryPages()
         entries = [selectors.shown(entry) for entry in pages.paginate_queryset(rows, request, self) or []]
         return Response({"entries": entries, "next": pages.get_next_link(), "previous": pages.get_previous_link()})
@@ -161,9 +164,12 @@ class ConsistencyView(LogView):
         return _proof(selectors.consistency(whole(request, "first"), whole(request, "second")))
 
 
-def whole(request: Request, name: str) -> int:
-    """A query parameter that is a whole number, 0 or more. Raises Invalid naming it."""
-    text = request.query_params.get(name, "")
+def whole(request: Request, name: str, default: int | None = None) -> int:
+    """A query parameter that is a whole number, 0 or more; without a `default` it must be given. Raises Invalid naming it."""
+    text = request.query_params.get(name)
+    if text is None and default is not None:
+        return default
+    text = text or ""
     if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         raise Invalid("must be given, as a whole number" if not text else "must be a whole number, 0 or more", field=name)
     return int(text)

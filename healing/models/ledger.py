@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from django.db import models
 
-
 ENTRY_FILTERS = ("actor", "action", "resource", "subsystem")  # each by itself, with or without a time, is found by an index
 
 

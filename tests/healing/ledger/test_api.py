@@ -62,6 +62,8 @@ def test_entries_are_half_open_and_as_many_as_there_are(client, grow):
     assert indexes("start=1&end=3") == [1, 2]
     assert indexes("start=3&end=1003") == [3, 4]
     assert indexes("start=2&end=2") == []
+    assert indexes("") == [0, 1, 2, 3, 4]
+    assert indexes("start=3") == [3, 4]
     assert indexes("start=99&end=100") == []
 
 
@@ -121,8 +123,8 @@ def test_a_filter_reads_an_index_whatever_the_length_of_the_log(db, query):
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("entries", "start"),
-        ("entries?start=0", "end"),
+        ("entries?start=", "start"),
+        ("entries?start=0&end=", "end"),
         ("entries?start=-1&end=2", "start"),
         ("entries?start=x&end=2", "start"),
         ("entries?start=٣&end=4", "start"),
