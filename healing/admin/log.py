@@ -1,4 +1,4 @@
-"""The page of the log: whether it is whole, what was signed last and who has signed for it, and a search. It changes nothing of it."""
+"""The page of the log: whether it is whole, what was signed last, who has signed for it; and a search. It only reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The patrol: the log is looked at again all the time, a stretch after the other, so that damage is found without being asked for.
+"""The patrol: the log is looked at all the time, a stretch after the other, so that damage is found without being asked for.
 
 Rules that this module keeps:
 1. A look costs the same, however long the log is. A pass goes from the first entry to the head that was the last at its start;

@@ -197,5 +197,6 @@ def _insert(entries: list[tuple[Any, ...]]) -> None:
                     copy.write_row(entry)
         else:
             marks = ", ".join(["%s"] * len(COLUMNS))
+            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 — names of ours
             at = connection.ops.adapt_datetimefield_value
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", [(*row[:-1], at(row[-1])) for row in entries])
+            cursor.executemany(sql, [(*row[:-1], at(row[-1])) for row in entries])
