@@ -12,7 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
 from healing import heartbeats, pools
-from healing.ledger import guards, patrol, pushing
+from healing.ledger import grants, guards, patrol, pushing
 from healing.ledger.selectors import waiting_since
 from healing.models import User
 from selfheal.errors import SelfhealError
@@ -58,6 +58,17 @@ def log_order(at: datetime) -> Finding:
 def log_guards() -> Finding:
     missing = guards.missing()
     return Finding("log guards", not missing, ", ".join(missing) or "all there", "selfheal migrate puts them back")
+
+
+def log_grants() -> Finding:
+    """On PostgreSQL: whether a role that owns nothing is used. One role for everything is no fault, but it is said."""
+    more = grants.more_than_needed()
+    found = (
+        f"this role may {more[0]} but for the guards, which an owner may drop"
+        if more
+        else "this role may add to the log and read it"
+    )
+    return Finding("log grants", True, found)
 
 
 def log_places() -> Finding:

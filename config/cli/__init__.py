@@ -37,6 +37,7 @@ COMMANDS = {
     "silences": "List silences; propose nothing for a service, labels or an incident for a while.",
     "kill-switch": "Stop or pause all healing, release it.",
     "log": "Verify, prove, export the log, replay a run from it.",
+    "database": "Print or apply the grants of a role that may add to the log and do no more to it.",
     "backup": "Write the database and the keys into one file, while everything runs.",
     "restore": "Put a backup into an empty home and database, and verify the log in it.",
     "migrate": "Bring the database up to date, read services and playbooks into it.",

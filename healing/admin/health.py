@@ -153,6 +153,8 @@ def log(at: datetime) -> Iterator[Finding]:
     yield Finding("key", True, key.vkey if key else "not made yet: the sequencer makes it with the first head")
     yield findings.guarded("log guards", findings.log_guards)
     yield findings.guarded("log outside", findings.log_places)
+    if connection.vendor == "postgresql":
+        yield findings.guarded("log grants", findings.log_grants)
     yield findings.guarded("log patrol", lambda: findings.log_patrol(at))
 
 

@@ -108,5 +108,5 @@ def _place(text: str) -> tuple[datetime, int] | None:
 
 
 def _older(request: HttpRequest, last: LedgerEntry) -> str:
-    given = {name: value for name, value in request.GET.items() if value and name != "before"}
+    given = {name: str(value) for name, value in request.GET.items() if value and name != "before"}
     return f"?{urlencode({**given, 'before': f'{round(last.at.timestamp() * 1e6)}.{last.index}'})}"
