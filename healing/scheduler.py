@@ -7,7 +7,7 @@ Rules that this module keeps:
 3. Each look writes down what it found: `Incident.why` says the skip, since when, and when it is looked at next.
 4. What the waits said a moment ago is asked again in the transaction of the proposal: nothing is proposed twice by two
    schedulers, a look that is repeated, or a clock that jumps.
-5. A probable root is looked at before its parts.
+5. A probable root is looked at before its parts, and what the meta loop has its eye on before the rest.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class Look:
         self.tally, self.skips = counters.Tally(), list[tuple[Incident, backoff.Skip]]()
         note_storm(at, self.now.storm)
         opened = self._linked(due)
-        self.due = sorted([*opened, *due], key=lambda each: each.part_of_id is not None)
+        first = set(self.now.attention)
+        self.due = sorted([*opened, *due], key=lambda each: (each.part_of_id is not None, each.diagnosis not in first))
         self.shelf, self.asked = Shelf(), Asked(at)
         self.silences = silences.in_force(at)
         self.flaps = flaps.flapping(self.due, at)

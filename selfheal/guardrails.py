@@ -5,7 +5,7 @@ Rules that the level keeps:
    loosened at most once in that time, and so tightened at most once more.
 2. Few outcomes prove little: fewer than `LEAST` never tighten, and fewer than `JUDGED` never loosen beyond `maintain`.
 3. What was not said lately does not count: after `MISSED` cycles without a word the level is `maintain`.
-4. A person's pin stands over all of it. Distress never enters here: it only recommends.
+4. Distress never enters here: it only recommends. What a person has pinned stands over all of it (`healing.guardrail`).
 """
 
 from __future__ import annotations
@@ -89,14 +89,11 @@ def in_force(
     said_at: datetime | None,
     *,
     reason: str = "",
-    pinned: Level | None = None,
     ceiling: Level = Level.MAINTAIN,
     cycle: timedelta,
     at: datetime,
 ) -> tuple[Level, str]:
-    """The level that counts at `at`, and why. `said`: what the meta loop said last, at `said_at`; `cycle`: its period."""
-    if pinned is not None:
-        return pinned, "a person has pinned it"
+    """What of the meta loop's word counts at `at`, and why: it `said` so for a `reason` at `said_at`; `cycle` is its period."""
     if said_at is None:
         return stricter(Level.MAINTAIN, ceiling), "no meta loop has said another"
     if is_late(said_at, cycle, at):
