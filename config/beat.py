@@ -20,6 +20,7 @@ from config.celery import app
 from healing import heartbeats
 from healing.ledger.pushing import EVERY as PUSH_SECONDS
 from learning.tasks import EVERY as LEARNING_SECONDS
+from metafocus.tasks import PROBE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ def schedule() -> list[Job]:
         Job("healing.tasks.watchdog", 5.0),
         Job("healing.tasks.push_heads", PUSH_SECONDS),
         Job("learning.tasks.follow", LEARNING_SECONDS),
+        Job("metafocus.tasks.cycle", float(settings.META_LOOP_CYCLE_SECONDS)),
+        Job("metafocus.tasks.probe", PROBE_SECONDS),
     ]
 
 

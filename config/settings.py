@@ -123,6 +123,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "learning",
     "learning.broker",
+    "metafocus",
     "config",
 ]
 MIDDLEWARE = [

@@ -56,8 +56,8 @@ def standing(at: datetime) -> Standing:
 def standing_of(row: Control, at: datetime) -> Standing:
     """The same, of the row as it was read."""
     pinned = Level(row.pinned_level) if row.pinned_level else None
-    last = {"reason": row.level_reason, "ceiling": ceiling(), "cycle": cycle()}
-    said, reason = guardrails.in_force(Level(row.level), row.level_at, at=at, **last)
+    word = Level(row.level), row.level_at
+    said, reason = guardrails.in_force(*word, reason=row.level_reason, ceiling=ceiling(), cycle=cycle(), at=at)
     heard = row.level_at is not None and not guardrails.is_late(row.level_at, cycle(), at)
     return Standing(
         level=pinned or said,

@@ -64,6 +64,7 @@ class Seen:
     healthy: int = 0
     unknown: int = 0
     open_incidents: int = 0
+    unforecast: int = 0  # capacities for which the time budget left no forecast
     drifts: tuple[Drift, ...] = ()
     strains: tuple[Strain, ...] = ()
     unwell: tuple[Unwell, ...] = ()

@@ -81,7 +81,7 @@ count = st.integers(0, 300)
 names = st.text(max_size=20)
 seen = st.builds(
     Seen,
-    *[count] * 8,
+    *[count] * 9,
     st.lists(st.builds(Drift, names, measured, measured), max_size=3).map(tuple),
     st.lists(st.builds(Strain, names, names, names, st.floats(0, 1).map(rounded)), max_size=3).map(tuple),
     st.lists(st.builds(Unwell, names, st.sampled_from(Health), count, count), max_size=3).map(tuple),
