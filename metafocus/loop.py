@@ -126,9 +126,10 @@ def _extra_probes(area: FocusArea, seen: Seen, last: Cycle | None, at: datetime)
 
 def _priorities(diagnoses: tuple[str, ...], at: datetime) -> list[dict[str, Any]]:
     """The playbooks for these diagnoses by what was learnt of them in seven days, the best first; untried ones last."""
-    names = (
-        [(p.name, d) for p in Playbook.objects.filter(active=True) for d in p.diagnoses if d in diagnoses] if diagnoses else []
-    )
+    if not diagnoses:
+        return []
+    active = Playbook.objects.filter(active=True).values_list("name", "diagnoses")
+    names = [(name, diagnosis) for name, heals in active for diagnosis in heals if diagnosis in diagnoses]
     hours = Hour.objects.filter(hour__gte=at - LEARNT, diagnosis__in=diagnoses).order_by().values("playbook", "diagnosis")
     sums = hours.annotate(good=Sum("runs_succeeded"), all=Sum("runs"))
     bounds = {(row["playbook"], row["diagnosis"]): lower_bound(row["good"], row["all"]) for row in sums}

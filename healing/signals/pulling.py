@@ -35,17 +35,13 @@ logger = logging.getLogger(__name__)
 
 
 def pulled() -> list[str]:
-    """The metrics that can be asked for, each once; none while signals.yaml is wrong."""
-    try:
-        return list(dict.fromkeys(line.signal for line in catalog.signals().pull)) if settings.SELF_HEAL_PROMETHEUS_URL else []
-    except Invalid:
-        return []
+    """The metrics that can be asked for, each once."""
+    return list(dict.fromkeys(line.signal for line in _lines()))
 
 
 def probe(metrics: Collection[str], at: datetime) -> int:
     """Ask the lines of these metrics once more, between two polls; how many samples. What is wrong is for the poll to say."""
-    lines = [line for line in catalog.signals().pull if line.signal in metrics]
-    return _take(list(_samples(lines, [], at)), at)
+    return _take(list(_samples([line for line in _lines() if line.signal in metrics], [], at)), at)
 
 
 def pull(at: datetime) -> int:
@@ -60,6 +56,14 @@ def pull(at: datetime) -> int:
     taken = _take(samples, at)
     _note("; ".join(faults)[:2_000], at)
     return taken
+
+
+def _lines() -> list[Pull]:
+    """What can be asked; nothing while signals.yaml is wrong, which the poll says."""
+    try:
+        return catalog.signals().pull if settings.SELF_HEAL_PROMETHEUS_URL else []
+    except Invalid:
+        return []
 
 
 def _take(samples: Sequence[Measured], at: datetime) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -157,10 +158,10 @@ def test_oscillation_is_bounded_under_a_square_wave_of_outcomes(at: datetime, ou
         moment = at + step * 5 * MINUTE
         outcomes(*[(step // 2) % 2 == 0] * 10, at=moment)
         levels.append(cycle(moment).guardrail_adjustment)
-    changes = [(step, one, other) for step, (one, other) in enumerate(zip(levels, levels[1:], strict=False)) if one != other]
+    changes = [(step, one, other) for step, (one, other) in enumerate(pairwise(levels)) if one != other]
     looser = [step for step, one, other in changes if list(Level).index(Level(other)) > list(Level).index(Level(one))]
     assert levels[2] == "tighten"
-    assert all(later - earlier >= 6 for earlier, later in zip(looser, looser[1:], strict=False))
+    assert all(later - earlier >= 6 for earlier, later in pairwise(looser))
     assert len(changes) <= 2 * 48 * 5 / 30 + 1, changes
 
 
@@ -206,7 +207,7 @@ def test_a_slot_has_one_cycle_however_many_beats(time_machine_at: Any) -> None:
 
 
 def test_while_the_mode_is_off_there_is_no_cycle(settings: Any) -> None:
-    settings.SELF_HEAL_OBSERVE_ONLY = False
+    settings.SELF_HEAL_EXECUTE = settings.SELF_HEAL_OBSERVE_ONLY = False
     tasks.cycle()
     assert not Cycle.objects.exists()
 

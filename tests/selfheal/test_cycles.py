@@ -18,11 +18,12 @@ from selfheal.guardrails import Grounds
 from selfheal.states import FocusArea, Level
 
 AT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+BEFORE = Before(Level.MAINTAIN, AT)
 GROUNDS = Grounds((True, False, True, True), ceiling=Level.LOOSEN)
 SLOW = Seen(entries=120, errors=14, healthy=3, critical=1, drifts=(Drift("shop", 400.0, 200.0),))
 
 
-def leaf(seen: Seen = SLOW, grounds: Grounds = GROUNDS, before: Before = Before(Level.MAINTAIN, AT)) -> dict[str, Any]:
+def leaf(seen: Seen = SLOW, grounds: Grounds = GROUNDS, before: Before = BEFORE) -> dict[str, Any]:
     found = decide(seen, before, grounds, AT)
     payload = {
         "focus_area": found.focus.area.value,
