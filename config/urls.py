@@ -25,6 +25,7 @@ urlpatterns = [
     path("admin/approval/<str:signed>/", admin.site.admin_view(open_link), name="approval_link"),
     path("admin/", admin.site.admin_view(dashboard.now)),
     path("admin/", admin.site.urls),
+    path("", include("metafocus.urls")),
     path("", include("learning.urls")),
     path("", include("healing.urls")),
 ]

@@ -47,9 +47,9 @@ class Healths:
         return {str(health): found[health] for health in (Health.CRITICAL, Health.DEGRADED, Health.HEALTHY, Health.UNKNOWN)}
 
 
-def observe(at: datetime, until: float) -> Seen:
-    """Everything that is seen now. `until`: on the monotonic clock, for the forecasts."""
-    healths = healths_at(at)
+def observe(at: datetime, until: float, healths: Healths | None = None) -> Seen:
+    """Everything that is seen now. `until`: on the monotonic clock, for the forecasts; `healths`: where they are known."""
+    healths = healths or healths_at(at)
     entries = last_entries(at)
     errors, blocked = tally(entries)
     looked = forecasts.strains(at, until)

@@ -45,11 +45,13 @@ class Decided:
     level: Level
     why: str
     distress: Distress
+    unforecast: int = 0
 
     @property
     def reasoning(self) -> list[str]:
         """Everything that it follows from, a sentence each."""
-        return [*self.focus.reasons, f"guardrail {SHOWN[self.level]}: {self.why}", self.advises]
+        left = [f"{self.unforecast} capacities were not forecast: the time budget was over"] if self.unforecast else []
+        return [*self.focus.reasons, *left, f"guardrail {SHOWN[self.level]}: {self.why}", self.advises]
 
     @property
     def advises(self) -> str:
@@ -71,7 +73,7 @@ class Before:
 def decide(seen: Seen, before: Before, grounds: Grounds, at: datetime) -> Decided:
     """Where to look and how tight to be."""
     level, why = next_level(before.level, before.since, grounds, at)
-    return Decided(focus(seen), level, why, distress(seen))
+    return Decided(focus(seen), level, why, distress(seen), seen.unforecast)
 
 
 def grounds_document(before: Before, grounds: Grounds) -> dict[str, Any]:

@@ -1,0 +1,191 @@
+"""What the meta loop sees and does, for programs. It reads, and answers in every mode."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from healing.api.base import One
+from metafocus.models import Cycle
+from metafocus.replaying import replay_cycle
+from metafocus.summary import summary
+from selfheal.errors import Invalid
+from selfheal.states import FocusArea, IncidentStatus, Level, Severity
+
+MOST, SHOWN = 500, 10
+LIMIT = OpenApiParameter("limit", int, description=f"how many, the newest first: 1 to {MOST}, {SHOWN} if none is named")
+AREAS, LEVELS = [area.value for area in FocusArea], [level.value for level in Level]
+
+
+def _count() -> serializers.IntegerField:
+    return serializers.IntegerField(min_value=0)
+
+
+class HealthDistress(serializers.Serializer[Any]):
+    score = serializers.IntegerField(
+        min_value=0, max_value=100, help_text="min(100, 30·critical + 10·degraded + 20·open incidents)"
+    )
+    critical_count = _count()
+    degraded_count = _count()
+    healthy_count = _count()
+    unknown_count = _count()
+    open_incidents = _count()
+
+
+class OpenIncident(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    service = serializers.CharField()
+    target = serializers.CharField()
+    diagnosis = serializers.CharField()
+    severity = serializers.ChoiceField(choices=[each.value for each in Severity])
+    status = serializers.ChoiceField(choices=[each.value for each in IncidentStatus])
+    title = serializers.CharField()
+    opened_at = serializers.DateTimeField()
+
+
+class Incidents(serializers.Serializer[Any]):
+    by_severity = serializers.DictField(child=serializers.IntegerField())
+    oldest_open_seconds = serializers.IntegerField(allow_null=True)
+
+
+class SelfHeal(serializers.Serializer[Any]):
+    proposed_last_hour = _count()
+    failed_last_hour = _count()
+    pending_approvals = _count()
+    active_runs = _count()
+
+
+class Recommendations(serializers.Serializer[Any]):
+    focus_area = serializers.ChoiceField(choices=AREAS)
+    guardrail_adjustment = serializers.ChoiceField(choices=LEVELS, help_text="by the distress; it only recommends")
+    reasoning = serializers.ListField(child=serializers.CharField())
+
+
+class MetaMetadata(serializers.Serializer[Any]):
+    timestamp = serializers.DateTimeField()
+    guardrail_state = serializers.ChoiceField(choices=LEVELS, help_text="the level that counts now")
+    guardrail_reason = serializers.CharField()
+    guardrail_pinned_by = serializers.CharField(allow_null=True, help_text="the person, where one has pinned it")
+    total_cycles = _count()
+
+
+class FocusAnswer(serializers.Serializer[Any]):
+    current_cycle = serializers.UUIDField(allow_null=True, help_text="the last one; null: there was none yet")
+    health_distress = HealthDistress()
+    critical_services = serializers.ListField(child=serializers.CharField(), help_text="at most 10")
+    degraded_services = serializers.ListField(child=serializers.CharField(), help_text="at most 10")
+    open_incidents = OpenIncident(many=True, help_text="the 10 newest")
+    incidents = Incidents()
+    self_heal = SelfHeal()
+    recommendations = Recommendations()
+    metadata = MetaMetadata()
+
+
+class Probe(serializers.Serializer[Any]):
+    metric = serializers.CharField()
+    until = serializers.DateTimeField()
+
+
+class Priority(serializers.Serializer[Any]):
+    playbook = serializers.CharField()
+    diagnosis = serializers.CharField()
+    at_least = serializers.CharField(allow_null=True, help_text="lower bound of its success in 7 days; null: it was not tried")
+
+
+class CycleRow(serializers.ModelSerializer[Cycle]):
+    cycle_id = serializers.UUIDField(source="pk")
+    confidence = serializers.FloatField(min_value=0, max_value=1)
+    reasoning = serializers.ListField(child=serializers.CharField())
+    extra_probes = Probe(source="directives.extra_probes", many=True)
+    playbook_priorities = Priority(source="directives.playbook_priorities", many=True)
+    time_budget_seconds = serializers.IntegerField(source="directives.time_budget_seconds")
+
+    class Meta:
+        model = Cycle
+        fields: tuple[str, ...] = (
+            "cycle_id", "number", "focus_area", "confidence", "guardrail_adjustment", "reasoning", "extra_probes",
+            "playbook_priorities", "time_budget_seconds", "created_at",
+        )  # fmt: skip
+
+
+class CyclesAnswer(serializers.Serializer[Any]):
+    cycles = CycleRow(many=True)
+    count = serializers.IntegerField(help_text="of those in this answer")
+    current_cycle = serializers.UUIDField(allow_null=True)
+
+
+class Entry(serializers.Serializer[Any]):
+    index = serializers.IntegerField(allow_null=True, help_text="in the log; null: not sequenced yet")
+    at = serializers.CharField()
+    actor = serializers.CharField()
+    action = serializers.CharField()
+    resource = serializers.CharField()
+    subsystem = serializers.CharField()
+    result = serializers.CharField()
+    payload = serializers.DictField()
+
+
+class Replay(serializers.Serializer[Any]):
+    agrees = serializers.BooleanField(help_text="the entry says what the row says, and the decision follows from it again")
+    faults = serializers.ListField(child=serializers.CharField())
+    differences = serializers.ListField(child=serializers.DictField())
+
+
+class CyclePage(CycleRow):
+    advice = serializers.DictField(help_text="{distress, recommends, reason}")
+    directives = serializers.DictField(help_text="{extra_probes, playbook_priorities, attention, time_budget_seconds}")
+    seen = serializers.DictField(help_text="what the focus follows from")
+    grounds = serializers.DictField(help_text="what the guardrail follows from")
+    came_of = serializers.DictField(allow_null=True, help_text="what came of the cycle before")
+    entries = Entry(many=True, help_text="from which it can be replayed")
+    replay = Replay()
+
+    class Meta(CycleRow.Meta):
+        fields = (*CycleRow.Meta.fields, "advice", "directives", "seen", "grounds", "came_of", "entries", "replay")
+
+
+class MetaView(One):
+    gated = False  # what stands under /api/self_heal is off with the mode
+
+
+class FocusView(MetaView):
+    serializer_class = FocusAnswer
+
+    @extend_schema(operation_id="meta_focus", responses=FocusAnswer)
+    def get(self, request: Request) -> Response:
+        """Where to look, how bad it is, and how tight the guardrail is, as it stands at this moment."""
+        return Response(FocusAnswer(summary(timezone.now())).data)
+
+
+class CyclesView(MetaView):
+    serializer_class = CyclesAnswer
+
+    @extend_schema(operation_id="meta_cycles", parameters=[LIMIT], responses=CyclesAnswer)
+    def get(self, request: Request) -> Response:
+        """The last cycles of the meta loop, the newest first."""
+        limit = request.query_params.get("limit", str(SHOWN))
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MOST):
+            raise Invalid(f"is a number from 1 to {MOST}", field="limit")
+        rows = list(Cycle.objects.all()[: int(limit)])
+        return Response(CyclesAnswer({"cycles": rows, "count": len(rows), "current_cycle": rows[0].pk if rows else None}).data)
+
+
+class CycleView(MetaView):
+    serializer_class = CyclePage
+
+    @extend_schema(operation_id="meta_cycle", responses=CyclePage)
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        """One of the newest 5,000 cycles with everything that it saw, and its entry in the log, by which it is replayed."""
+        row = Cycle.objects.filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        found = replay_cycle(row.pk).document()
+        row.entries, row.replay = found["entries"], found  # type: ignore[attr-defined]
+        return Response(CyclePage(row).data)
