@@ -276,6 +276,7 @@ SEEN_BEFORE = "learning.broker.before.seen_before"  # (incident, at) → what an
 # Pages of the sidebar that are no lists: title, icon, name of the address, what one must be allowed to see.
 ADMIN_PAGES = (
     ("Health", "monitor_heart", "health", "healing.view_run"),
+    ("Meta loop", "center_focus_strong", "meta", "healing.view_run"),
     ("Learning", "school", "learning", "healing.view_run"),
     ("Memory", "psychology", "memory", "healing.view_run"),
     ("What if", "science", "what-if", "healing.view_playbook"),

@@ -21,9 +21,9 @@ HOUR = timedelta(hours=1)
 INCIDENT = ("id", "service__name", "target", "diagnosis", "severity", "status", "title", "opened_at")
 
 
-def summary(at: datetime) -> dict[str, Any]:
-    """The whole answer. It costs what is open, declared and recent."""
-    last, healths = Cycle.objects.first(), healths_at(at)
+def summary(at: datetime, healths: Healths | None = None) -> dict[str, Any]:
+    """The whole answer. It costs what is open, declared and recent. `healths`: where they are known."""
+    last, healths = Cycle.objects.first(), healths or healths_at(at)
     seen, rail = seen_now(last, healths, at), guardrail.standing(at)
     looked, bad = focus(seen), distress(seen)
     return {
