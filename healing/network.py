@@ -105,16 +105,25 @@ def _node(node: Node, places: Mapping[str, Place], addresses: Mapping[str, str])
 def _placed(needs: Mapping[str, list[str]]) -> tuple[dict[str, Place], float]:
     """Where each stands, and how high the whole is."""
     depth = _depths(needs)
-    rows: list[list[str]] = []
+    places: dict[str, Place] = {}
+    y = TOP
     for level in range(max(depth.values(), default=0) + 1):
-        names = sorted(name for name, each in depth.items() if each == level)
-        rows += [names[start : start + COLUMNS] for start in range(0, len(names), COLUMNS)]
-    places = {
-        name: (WIDE * (column + 0.5) / len(row), TOP + ROW * line)
-        for line, row in enumerate(rows)
-        for column, name in enumerate(row)
-    }
-    return places, TOP + ROW * max(len(rows), 1) - RADIUS
+        names = _below_theirs([name for name, each in depth.items() if each == level], needs, places)
+        for start in range(0, len(names), COLUMNS):
+            row = names[start : start + COLUMNS]
+            places |= {name: (WIDE * (column + 0.5) / len(row), y) for column, name in enumerate(row)}
+            y += ROW
+    return places, max(y, TOP + ROW) - RADIUS
+
+
+def _below_theirs(names: Iterable[str], needs: Mapping[str, list[str]], places: Mapping[str, Place]) -> list[str]:
+    """The names of a row, each near to below those that depend on it, so that fewer lines cross."""
+
+    def middle(name: str) -> float:
+        above = [places[other][0] for other in places if name in needs[other]]
+        return sum(above) / len(above) if above else 0.0
+
+    return sorted(names, key=lambda name: (middle(name), name))
 
 
 def _depths(needs: Mapping[str, list[str]]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 
 from healing.models.base import UUIDModel, choices
+from selfheal.guardrails import SHOWN
 from selfheal.states import FocusArea, Level
 
 
@@ -33,6 +34,11 @@ class Cycle(UUIDModel):
 
     def __str__(self) -> str:
         return f"cycle {self.number}: {self.focus_area}"
+
+    @property
+    def shown(self) -> str:
+        """The guardrail as people read it."""
+        return SHOWN[Level(self.guardrail_adjustment)]
 
     def document(self) -> dict[str, Any]:
         """What the log has of it."""
