@@ -37,41 +37,46 @@ LEARNT = timedelta(days=7)
 PRIORITIES = 10
 
 
+def last() -> Cycle | None:
+    """The newest one."""
+    return Cycle.objects.first()
+
+
 def cycle(at: datetime) -> Cycle | None:
     """Do one cycle; None if another one was written meanwhile."""
-    last = Cycle.objects.first()
-    seen = observe(at, time.monotonic() + _budget(last))
-    before, grounds = _before(at), _grounds(seen, at)
-    decided = cycles.decide(seen, before, grounds, at)
+    before = last()
+    seen = observe(at, time.monotonic() + _budget(before))
+    stood, grounds = _stood(at), _grounds(seen, at)
+    decided = cycles.decide(seen, stood, grounds, at)
     row = Cycle(
-        number=last.number + 1 if last else 1,
+        number=before.number + 1 if before else 1,
         created_at=at,
         focus_area=decided.focus.area,
         confidence=Decimal(f"{decided.focus.confidence:.2f}"),
         guardrail_adjustment=decided.level,
         reasoning=decided.reasoning,
         seen=as_document(seen),
-        grounds=cycles.grounds_document(before, grounds),
+        grounds=cycles.grounds_document(stood, grounds),
         advice=decided.advice,
-        directives=_directives(decided.focus.area, seen, last, at),
-        came_of=_came_of(last, decided, at),
+        directives=_directives(decided.focus.area, seen, before, at),
+        came_of=_came_of(before, decided, at),
     )
     return _written(row, decided, at)
 
 
 def probes(at: datetime) -> tuple[Cycle | None, list[str]]:
     """The metrics that are to be sampled more often now, and the cycle that says so."""
-    last = Cycle.objects.first()
-    wanted = last.directives["extra_probes"] if last else []
-    return last, [each["metric"] for each in wanted if at < datetime.fromisoformat(each["until"])]
+    newest = last()
+    wanted = newest.directives["extra_probes"] if newest else []
+    return newest, [each["metric"] for each in wanted if at < datetime.fromisoformat(each["until"])]
 
 
 def probe(at: datetime) -> int:
     """Sample what the last cycle asked for; how many samples that brought."""
-    last, metrics = probes(at)
+    asked_by, metrics = probes(at)
     taken = pulling.probe(metrics, at) if metrics else 0
-    if last and taken:
-        Cycle.objects.filter(pk=last.pk).update(extra_samples=F("extra_samples") + taken)
+    if asked_by and taken:
+        Cycle.objects.filter(pk=asked_by.pk).update(extra_samples=F("extra_samples") + taken)
     return taken
 
 
@@ -88,7 +93,7 @@ def _written(row: Cycle, decided: Decided, at: datetime) -> Cycle | None:
     return row
 
 
-def _before(at: datetime) -> Before:
+def _stood(at: datetime) -> Before:
     standing = guardrail.standing(at)
     return Before(standing.said, standing.since or at)
 
@@ -96,7 +101,7 @@ def _before(at: datetime) -> Before:
 def _grounds(seen: Seen, at: datetime) -> Grounds:
     """What the guardrail follows from. It is calm when no service is critical and no storm was there for half an hour."""
     row = control()
-    unrest = f"{seen.critical} services are critical" if seen.critical else ""
+    unrest = f"{seen.critical} critical services" if seen.critical else ""
     if row.storm_at and not row.storm and at < row.storm_at + HOLD:
         unrest = unrest or f"a storm was over at {row.storm_at:%H:%M} UTC"
     return Grounds(tuple(guardrail.last_outcomes(at)), row.storm, unrest, guardrail.ceiling())
@@ -105,20 +110,20 @@ def _grounds(seen: Seen, at: datetime) -> Grounds:
 # -- what is asked for
 
 
-def _directives(area: FocusArea, seen: Seen, last: Cycle | None, at: datetime) -> dict[str, Any]:
+def _directives(area: FocusArea, seen: Seen, before: Cycle | None, at: datetime) -> dict[str, Any]:
     diagnoses = cycles.DIAGNOSES.get(area, ())
     return {
-        "extra_probes": _extra_probes(area, seen, last, at),
+        "extra_probes": _extra_probes(area, seen, before, at),
         "playbook_priorities": _priorities(diagnoses, at),
         "attention": list(diagnoses),
         "time_budget_seconds": cycles.budget(area, settings.META_LOOP_CYCLE_SECONDS),
     }
 
 
-def _extra_probes(area: FocusArea, seen: Seen, last: Cycle | None, at: datetime) -> list[dict[str, str]]:
+def _extra_probes(area: FocusArea, seen: Seen, before: Cycle | None, at: datetime) -> list[dict[str, str]]:
     """What this focus asks for, and what an earlier one did for as long as that lasts."""
     until = (at + timedelta(seconds=cycles.PROBED_SECONDS)).isoformat()
-    earlier = last.directives["extra_probes"] if last else []
+    earlier = before.directives["extra_probes"] if before else []
     lasting = {each["metric"]: each["until"] for each in earlier if at < datetime.fromisoformat(each["until"])}
     fresh = dict.fromkeys(cycles.probes(area, seen, pulling.pulled()), until)
     return [{"metric": metric, "until": end} for metric, end in sorted({**lasting, **fresh}.items())]
@@ -137,30 +142,30 @@ def _priorities(diagnoses: tuple[str, ...], at: datetime) -> list[dict[str, Any]
     return [{"playbook": p, "diagnosis": d, "at_least": _decimal(bounds.get((p, d)))} for p, d in ranked]
 
 
-def _budget(last: Cycle | None) -> float:
+def _budget(before: Cycle | None) -> float:
     """The seconds that the last cycle left to this one for its forecasts."""
-    asked = last.directives["time_budget_seconds"] if last else None
+    asked = before.directives["time_budget_seconds"] if before else None
     return float(asked or cycles.budget(FocusArea.ROUTINE_MAINTENANCE, settings.META_LOOP_CYCLE_SECONDS))
 
 
 # -- what came of it
 
 
-def _came_of(last: Cycle | None, decided: Decided, at: datetime) -> dict[str, Any] | None:
+def _came_of(before: Cycle | None, decided: Decided, at: datetime) -> dict[str, Any] | None:
     """What has happened since the last cycle, held against what it asked for."""
-    if last is None:
+    if before is None:
         return None
-    ended = Run.objects.filter(started_at__isnull=False, finished_at__gt=last.created_at, finished_at__lte=at).order_by()
+    ended = Run.objects.filter(started_at__isnull=False, finished_at__gt=before.created_at, finished_at__lte=at).order_by()
     good = ended.filter(outcome=Outcome.SUCCESS).count()
     return {
-        "cycle": str(last.pk),
-        "focus_area": last.focus_area,
-        "still": last.focus_area == decided.focus.area,
-        "distress_before": last.advice["distress"],
+        "cycle": str(before.pk),
+        "focus_area": before.focus_area,
+        "still": before.focus_area == decided.focus.area,
+        "distress_before": before.advice["distress"],
         "distress_after": decided.distress.score,
         "runs_succeeded": good,
         "runs_went_wrong": ended.filter(guardrail.WENT_WRONG & ~Q(outcome=Outcome.SUCCESS)).count(),
-        "extra_samples": Cycle.objects.values_list("extra_samples", flat=True).get(pk=last.pk),
+        "extra_samples": Cycle.objects.values_list("extra_samples", flat=True).get(pk=before.pk),
     }
 
 

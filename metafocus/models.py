@@ -1,11 +1,13 @@
-"""What the meta loop saw, decided and asked for, a row a cycle: the same that its entry in the log says."""
+"""What the meta loop saw, decided and asked for, a row a cycle; and what the sources have found."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
 
+from healing.models import Incident
 from healing.models.base import UUIDModel, choices
 from selfheal.guardrails import SHOWN
 from selfheal.states import FocusArea, Level
@@ -54,3 +56,57 @@ class Cycle(UUIDModel):
             "came_of",
         )
         return {"cycle": str(self.pk), "confidence": f"{self.confidence:.2f}", **{name: getattr(self, name) for name in names}}
+
+
+class Finding(UUIDModel):
+    """A trouble that a source saw, from when it was found until it was not any more, and what it came to."""
+
+    source = models.CharField(max_length=20, help_text="the trigger")
+    service = models.CharField(max_length=100)
+    target = models.CharField(max_length=253, blank=True)
+    diagnosis = models.CharField(max_length=60)
+    confidence = models.FloatField()
+    title = models.CharField(max_length=300)
+    found_at = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="when it was found last")
+    over_at = models.DateTimeField(null=True, blank=True)
+    incident = models.ForeignKey(Incident, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    refused = models.CharField(max_length=20, blank=True, help_text="why it opened no incident; empty: it did")
+    right = models.BooleanField(null=True, help_text="whether it came to something; null: not judged yet")
+    judged_because = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-found_at"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "service", "target", "diagnosis"], condition=Q(over_at__isnull=True), name="one_live_finding"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["source", "-found_at"], name="finding_by_source"),
+            models.Index(fields=["found_at"], condition=Q(right__isnull=True), name="finding_to_judge"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.title}"
+
+
+class SourceDay(models.Model):
+    """How a source did on a day (UTC)."""
+
+    source = models.CharField(max_length=20)
+    day = models.DateField()
+    found = models.PositiveIntegerField(default=0)
+    opened = models.PositiveIntegerField(default=0)
+    right = models.PositiveIntegerField(default=0, help_text="what was found came to something")
+    wrong = models.PositiveIntegerField(default=0)
+    foreseen = models.PositiveIntegerField(default=0, help_text="an alert came that had been found before")
+    missed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["source", "day"], name="source_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source} on {self.day}"

@@ -41,6 +41,18 @@ class Control(models.Model):
         return f"kill switch {self.kill_switch}"
 
 
+class TriggerSource(models.Model):
+    """On which terms a source of troubles without an alert may open incidents."""
+
+    trigger = models.CharField(max_length=20, primary_key=True)
+    enabled = models.BooleanField()
+    least_confidence = models.FloatField(help_text="0 to 1")
+    hourly_limit = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return self.trigger
+
+
 class Window(UUIDModel):
     """A change window or a freeze, as an iCalendar with recurrences."""
 
