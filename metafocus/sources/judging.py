@@ -65,7 +65,7 @@ def _came(row: Finding) -> bool:
     """Whether an alert has opened such an incident after it."""
     said = Q() if row.source == Trigger.AGENTIC_SPINE else Q(diagnosis=row.diagnosis)
     came = _by_alerts(row.found_at, row.found_at + AHEAD).filter(said, service__name=row.service)
-    return came.exclude(pk=row.incident_id).exists()
+    return (came.exclude(pk=row.incident_id) if row.incident_id else came).exists()
 
 
 def _by_alerts(since: datetime, until: datetime) -> QuerySet[Incident]:
