@@ -2,7 +2,7 @@
 
 Rules that this module keeps:
 1. It shows what `/api/meta/focus` says at this moment. Nothing on it is computed in another way.
-2. The only thing that it changes is the pin of the guardrail, by a POST through `healing.guardrail`.
+2. It changes the pin of the guardrail and the terms of the sources, by a POST through the services of healing, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from healing import guardrail
+from healing import found, guardrail
 from healing.admin import live, words
-from healing.admin.base import REFUSALS, Act, Reason, sentence
+from healing.admin.base import REFUSALS, Act, Call, Reason, sentence
 from healing.governance import service_graph
 from healing.models import Service
 from healing.network import network
@@ -31,10 +31,13 @@ from healing.plots import Plot, Series, lines
 from metafocus.models import Cycle
 from metafocus.observing import healths_at
 from metafocus.replaying import Replayed, replay_cycle
+from metafocus.sources.statistics import statistics
 from metafocus.summary import summary
 from selfheal.errors import Invalid
 from selfheal.guardrails import SHOWN
-from selfheal.states import Level
+from selfheal.sources import SHOWN as SOURCE_NAMES
+from selfheal.sources import Terms
+from selfheal.states import Level, Trigger
 
 PLOTTED, LISTED = 60, 20  # of the newest cycles
 LIVE_SECONDS = 10
@@ -66,6 +69,33 @@ ACTS = (
 )  # fmt: skip
 
 
+class TermsForm(Reason):
+    """The terms of a source, and why they change."""
+
+    enabled = forms.BooleanField(required=False, help_text="may open incidents at all")
+    least_confidence = forms.FloatField(label="Least confidence", min_value=0, max_value=1)
+    hourly_limit = forms.IntegerField(label="Incidents an hour, at most", min_value=0, max_value=found.MOST_LIMIT)
+    field_order = ("enabled", "least_confidence", "hourly_limit", "comment")
+
+
+def set_terms_of(trigger: Trigger) -> Call:
+    def call(request: HttpRequest, thing: Any, said: dict[str, Any], at: datetime) -> str:
+        terms = Terms(said["enabled"], said["least_confidence"], said["hourly_limit"])
+        found.set_terms(trigger, terms, said["comment"], request.user, at)  # type: ignore[arg-type]
+        return f"the terms of the source {SOURCE_NAMES[trigger]} are changed"
+
+    return call
+
+
+SOURCE_ACTS = tuple(
+    Act(
+        trigger.replace("_", "-"), f"Terms of {name}", found.PERMISSION, set_terms_of(trigger),
+        f"On which terms may the source “{name}” open incidents?", TermsForm,
+    )
+    for trigger, name in SOURCE_NAMES.items()
+)  # fmt: skip
+
+
 @require_safe
 def meta_page(request: HttpRequest) -> HttpResponse:
     """GET: the page, for whoever may look at runs."""
@@ -89,11 +119,8 @@ def meta_page(request: HttpRequest) -> HttpResponse:
         "last": rows[0] if rows else None,
         "cycles": rows[:LISTED],
         "cycle_seconds": settings.META_LOOP_CYCLE_SECONDS,
-        "acts": [
-            (each, each.form(auto_id=f"{each.name}-%s", label_suffix=""))
-            for each in ACTS
-            if request.user.has_perm(each.permission) and each.applies(standing)
-        ],
+        "acts": [(each, _form(each)) for each in ACTS if request.user.has_perm(each.permission) and each.applies(standing)],
+        **_sources(request, at),
         "act_base": f"{reverse('meta')}act/",
     }
     return live.respond(request, TemplateResponse(request, "admin/metafocus/meta.html", context))
@@ -112,8 +139,8 @@ def cycle_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def act(request: HttpRequest, name: str) -> HttpResponse:
-    """POST: one of ACTS, by whoever may."""
-    wanted = next((each for each in ACTS if each.name == name), None)
+    """POST: one of ACTS or SOURCE_ACTS, by whoever may."""
+    wanted = next((each for each in (*ACTS, *SOURCE_ACTS) if each.name == name), None)
     if wanted is None:
         raise Http404(name)
     if request.method != "POST":
@@ -150,6 +177,19 @@ def replayed(found: Replayed) -> dict[str, Any]:
         "moment": words.moment(found.leaf["at"]),
         "probes": [{**each, "until": words.moment(each["until"])} for each in said["directives"]["extra_probes"]],
     }
+
+
+def _sources(request: HttpRequest, at: datetime) -> dict[str, Any]:
+    """The table of the sources, each with the act that changes its terms, for whoever may; and the dialogs of these."""
+    rows = statistics(at)
+    if not request.user.has_perm(found.PERMISSION):
+        return {"sources": [(row, None) for row in rows], "source_acts": []}
+    dialogs = [(each, _form(each, row)) for each, row in zip(SOURCE_ACTS, rows, strict=True)]
+    return {"sources": [(row, each) for row, each in zip(rows, SOURCE_ACTS, strict=True)], "source_acts": dialogs}
+
+
+def _form(of: Act, initial: dict[str, Any] | None = None) -> forms.Form:
+    return of.form(auto_id=f"{of.name}-%s", label_suffix="", initial=initial)
 
 
 def _services() -> list[tuple[str, uuid.UUID]]:

@@ -1,8 +1,9 @@
-"""What the meta loop sees and does, for programs. It reads, and answers in every mode."""
+"""What the meta loop sees and does, for programs; it answers in every mode. Only the terms of the sources can be changed."""
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404
@@ -12,12 +13,16 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from healing.api.base import One
+from healing import found
+from healing.api.auth import caller
+from healing.api.base import Body, One, Text
 from metafocus.models import Cycle
 from metafocus.replaying import replay_cycle
+from metafocus.sources import SOURCES
+from metafocus.sources.statistics import DAYS, statistics
 from metafocus.summary import summary
 from selfheal.errors import Invalid
-from selfheal.states import FocusArea, IncidentStatus, Level, Severity
+from selfheal.states import FocusArea, IncidentStatus, Level, Severity, Trigger
 
 MOST, SHOWN = 500, 10
 LIMIT = OpenApiParameter("limit", int, description=f"how many, the newest first: 1 to {MOST}, {SHOWN} if none is named")
@@ -186,6 +191,61 @@ class CycleView(MetaView):
         row = Cycle.objects.filter(pk=pk).first()
         if row is None:
             raise Http404
-        found = replay_cycle(row.pk).document()
-        row.entries, row.replay = found["entries"], found  # type: ignore[attr-defined]
+        said = replay_cycle(row.pk).document()
+        row.entries, row.replay = said["entries"], said  # type: ignore[attr-defined]
         return Response(CyclePage(row).data)
+
+
+class SourceRow(serializers.Serializer[Any]):
+    source = serializers.ChoiceField(choices=[trigger.value for trigger in SOURCES])  # type: ignore[assignment]
+    shown = serializers.CharField(help_text="as people read it")
+    says = serializers.CharField(help_text="what it finds")
+    enabled = serializers.BooleanField()
+    shadow = serializers.BooleanField(help_text="what it finds is recorded and judged, and opens nothing")
+    least_confidence = serializers.FloatField(min_value=0, max_value=1)
+    hourly_limit = _count()
+    opened_last_hour = _count()
+    found = _count()
+    opened = _count()
+    right = serializers.IntegerField(help_text="of what was found: it came to something")
+    wrong = _count()
+    foreseen = serializers.IntegerField(help_text="alerts that came and had been found in the hour before")
+    missed = _count()
+    precision = serializers.FloatField(allow_null=True, help_text="right of those that are judged; null over none")
+    recall = serializers.FloatField(allow_null=True, help_text="foreseen of the alerts that it is there for; null over none")
+
+
+class SourcesAnswer(serializers.Serializer[Any]):
+    sources = SourceRow(many=True)
+    days = serializers.IntegerField(help_text="that the counts are of")
+
+
+class TermsBody(Body):
+    enabled = serializers.BooleanField(required=False)
+    least_confidence = serializers.FloatField(required=False)
+    hourly_limit = serializers.IntegerField(required=False)
+    reason = Text(max_length=found.MAX_REASON)
+
+
+class SourcesView(MetaView):
+    serializer_class = SourcesAnswer
+
+    @extend_schema(operation_id="meta_sources", responses=SourcesAnswer)
+    def get(self, request: Request) -> Response:
+        """The trigger sources: their terms, and how right they were in the last seven days."""
+        return Response(SourcesAnswer({"sources": statistics(timezone.now()), "days": DAYS}).data)
+
+
+class SourceView(MetaView):
+    serializer_class = SourceRow
+    scopes = {"POST": "admin"}
+
+    @extend_schema(operation_id="meta_source_set", request=TermsBody, responses=SourceRow)
+    def post(self, request: Request, name: str) -> Response:
+        """Change the terms on which a source may open incidents. What is not named stays."""
+        said, at = self.read(TermsBody), timezone.now()
+        if name not in found.WITHOUT_ALERT:
+            raise Http404
+        reason = said.pop("reason")
+        found.set_terms(name, replace(found.terms(Trigger(name)), **said), reason, caller(request), at)
+        return Response(SourceRow(next(row for row in statistics(at) if row["source"] == name)).data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -15,11 +16,12 @@ from django.utils import timezone
 from healing import access, guardrail
 from metafocus import loop
 from metafocus.models import Cycle
+from metafocus.sources import running
 from tests.factories import make_incident, make_request, make_run, make_service
 from tests.healing.api.conftest import Api, problem, user
 from tests.learning.conftest import store_rest
 
-FOCUS, CYCLES = "api/meta/focus", "api/meta/cycles"
+FOCUS, CYCLES, SOURCES = "api/meta/focus", "api/meta/cycles", "api/meta/sources"
 
 
 @pytest.fixture
@@ -158,3 +160,44 @@ def test_the_focus_costs_the_same_statements_however_much_has_been(reader: Api) 
                 if 'FROM "healing_run"' in query["sql"]:
                     cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
                     assert not [row[3] for row in cursor.fetchall() if row[3].startswith("SCAN healing_run")], query["sql"]
+
+
+def test_the_sources_are_listed_with_terms_and_how_right_they_were(reader: Api) -> None:
+    running.count("proactive_ml", timezone.now(), found=5, right=3, wrong=1, foreseen=1, missed=3)
+    rows = {row["source"]: row for row in get(reader, SOURCES)["sources"]}
+    assert list(rows) == ["meta_loop", "proactive_ml", "agentic_spine", "immutable_log"]
+    assert rows["proactive_ml"].items() >= {
+        "enabled": True, "shadow": True, "least_confidence": 0.7, "hourly_limit": 10, "opened_last_hour": 0, "found": 5,
+        "precision": 0.75, "recall": 0.25,
+    }.items()  # fmt: skip
+    assert (rows["meta_loop"]["precision"], rows["meta_loop"]["recall"]) == (None, None)
+
+
+def set_terms(api: Api, name: str, **body: Any) -> Any:
+    return api.client.post(f"/{SOURCES}/{name}", json.dumps(body), content_type="application/json", headers=api.headers)
+
+
+def test_an_admin_changes_the_terms_and_what_is_not_named_stays(reader: Api) -> None:
+    admin = Api(user("adam", "admin"), "read", "admin")
+    said = set_terms(admin, "immutable_log", hourly_limit=1, reason="too loud")
+    assert said.status_code == 200
+    assert said.json().items() >= {"hourly_limit": 1, "enabled": True, "least_confidence": 0.5}.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "field"),
+    [
+        ("immutable_log", {"hourly_limit": 1}, 400, "reason"),
+        ("immutable_log", {"least_confidence": 2, "reason": "x"}, 400, "least_confidence"),
+        ("immutable_log", {"enabled": "perhaps", "reason": "x"}, 400, "enabled"),
+        ("immutable_log", {"limit": 1, "reason": "x"}, 400, "limit"),
+        ("alert", {"reason": "x"}, 404, None),
+    ],
+)
+def test_terms_that_cannot_be_name_the_field(reader: Api, name: str, body: Any, status: int, field: str | None) -> None:
+    admin = Api(user("adam", "admin"), "read", "admin")
+    assert problem(set_terms(admin, name, **body), status).get("field") == field
+
+
+def test_only_the_scope_admin_changes_terms(reader: Api) -> None:
+    problem(set_terms(reader, "immutable_log", hourly_limit=1, reason="x"), 403)

@@ -11,11 +11,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from healing import guardrail
+from healing import found, guardrail
 from healing.models import Control
 from metafocus import loop
 from metafocus.models import Cycle
-from selfheal.states import Level
+from metafocus.sources import running
+from selfheal.sources import DEFAULTS, Terms
+from selfheal.states import Level, Trigger
 from tests.factories import make_incident, make_service, make_user
 
 pytestmark = pytest.mark.django_db
@@ -124,3 +126,28 @@ def test_an_open_page_hears_of_a_new_cycle_and_of_nothing_else(busy: Cycle) -> N
     assert client.get(reverse("meta"), headers={"X-Live": "1", "If-None-Match": first["ETag"]}).status_code == 304
     loop.cycle(timezone.now())
     assert client.get(reverse("meta"), headers={"X-Live": "1", "If-None-Match": first["ETag"]}).status_code == 200
+
+
+def test_the_sources_stand_there_with_how_right_they_were() -> None:
+    running.count("immutable_log", timezone.now(), found=4, opened=3, right=1, wrong=1)
+    page = text_of(signed_in("vera", "viewer"))
+    for words in ("meta loop", "forecast", "service graph", "log pattern", "in shadow: opens nothing", "50%"):
+        assert words in page
+    assert "Terms of log pattern" not in page
+
+
+def test_an_administrator_changes_the_terms_of_a_source() -> None:
+    root = signed_in("root", "admin")
+    assert "Terms of log pattern" in text_of(root)
+    page = post(root, "immutable-log", least_confidence="0.8", hourly_limit="2", comment="too loud")
+    assert "The terms of the source log pattern are changed." in page
+    assert found.terms(Trigger.IMMUTABLE_LOG) == Terms(False, 0.8, 2)
+    assert "off" in page
+
+
+@pytest.mark.parametrize("fields", [{"least_confidence": "2"}, {"hourly_limit": "x"}, {"comment": ""}])
+def test_terms_that_cannot_be_are_said_and_change_nothing(fields: dict[str, str]) -> None:
+    post(
+        signed_in("root", "admin"), "immutable-log", **{"least_confidence": "0.8", "hourly_limit": "2", "comment": "x", **fields}
+    )
+    assert found.terms(Trigger.IMMUTABLE_LOG) == DEFAULTS[Trigger.IMMUTABLE_LOG]
