@@ -20,7 +20,7 @@ from healing.transitions import move, open_incidents, record
 from selfheal import sources
 from selfheal.errors import Invalid, NotAllowed
 from selfheal.sources import Candidate, Terms
-from selfheal.states import IncidentStatus, Severity, Trigger
+from selfheal.states import LIVE_INCIDENT, IncidentStatus, Severity, Trigger
 
 PERMISSION = "healing.configure"
 WITHOUT_ALERT = tuple(sources.SHOWN)
@@ -39,6 +39,12 @@ def terms(trigger: Trigger) -> Terms:
 def used(trigger: Trigger, at: datetime) -> int:
     """How many the source has opened in the last hour."""
     return Incident.objects.filter(source=trigger, opened_at__gt=at - HOUR).exclude(source=Trigger.ALERT).count()
+
+
+def is_live(candidate: Candidate) -> bool:
+    """Whether the place of a candidate has an incident that is not over."""
+    here = Incident.objects.filter(service__name=candidate.service, diagnosis=candidate.diagnosis, status__in=LIVE_INCIDENT)
+    return (here.filter(target=candidate.target) if candidate.target else here).exists()
 
 
 def refusal(trigger: Trigger, confidence: float, at: datetime) -> str:

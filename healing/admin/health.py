@@ -40,7 +40,7 @@ from healing.models import (
 )
 from selfheal.findings import Finding
 from selfheal.guardrails import SHOWN
-from selfheal.states import IncidentStatus, KillState, RunStatus
+from selfheal.states import GlobalMode, IncidentStatus, KillState, RunStatus
 
 UP = "selfheal up"
 MEND = {
@@ -195,7 +195,8 @@ def governance(at: datetime) -> Iterator[Finding]:
     )
     yield Finding("storm", not row.storm, row.storm or "none", "it ends by itself when fewer services are unhealthy")
     rail = guardrail.standing_of(row, at)
-    yield Finding("guardrail", True, f"{SHOWN[rail.level]}: {rail.reason}")
+    late = row.level_at is not None and rail.since is None and global_mode() is not GlobalMode.OFF
+    yield Finding("guardrail", not late, f"{SHOWN[rail.level]}: {rail.reason}", MEND["beat"])
 
 
 def settings_in_short() -> list[tuple[str, str]]:

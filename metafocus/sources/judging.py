@@ -4,7 +4,7 @@ Rules that this module keeps:
 1. A finding was right if, within an hour of it, an alert opened an incident of that service with that diagnosis (of the service
    graph: with any), or an alert came to its own incident, or a run that was proposed for it succeeded. It was wrong if a person
    rejected that run, or the hour passed without any of it.
-2. What a source was not sure enough to say, or may not say, is not judged.
+2. What a source was not sure enough to say, may not say, or says where an incident is open already, is not judged.
 3. An alert's incident was foreseen by a source if that had a finding of the service in the hour before; else, if it is one of
    those that the source is there for, it was missed.
 4. Each is judged once. It costs what was found and what was opened since the cycle before, a few hundred at most.
@@ -25,7 +25,7 @@ from selfheal.sources import AHEAD
 from selfheal.states import IncidentStatus, Outcome, Trigger
 
 MOST = 300
-UNSAID = ("confidence", "disabled", "not_declared")
+UNSAID = ("confidence", "disabled", "not_declared", "live")
 
 
 def judge(since: datetime | None, at: datetime) -> None:

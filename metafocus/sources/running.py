@@ -95,7 +95,9 @@ def _try(source: Source, row: Finding, candidate: Candidate, at: datetime) -> No
 def _open(source: Source, candidate: Candidate, at: datetime) -> Incident | str:
     if source.trigger is Trigger.AGENTIC_SPINE:
         return _opened_by_healing(candidate) or "live"
-    return SHADOW if source.shadow() else found.open_found(source.trigger, candidate, at)
+    if source.shadow():
+        return "live" if found.is_live(candidate) else SHADOW
+    return found.open_found(source.trigger, candidate, at)
 
 
 def _opened_by_healing(candidate: Candidate) -> Incident | None:

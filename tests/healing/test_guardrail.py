@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from healing import guardrail, scheduler
+from healing.admin import health
 from healing.governance import world
 from healing.models import LedgerOutbox, Run, User
 from selfheal.errors import Conflict, Invalid, NotAllowed
@@ -128,3 +129,12 @@ def test_what_the_meta_loop_has_its_eye_on_is_looked_at_first(at: datetime) -> N
     say(M, at)
     due = scheduler._take(at, 10)
     assert [each.service.name for each in scheduler.Look(due, at).due] == ["shop", "web", "db"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "ok", "said"), [(0, True, "strict: because"), (7, False, "normal: the meta loop has missed")]
+)
+def test_the_health_page_says_when_the_meta_loop_is_silent(at: datetime, minutes: int, ok: bool, said: str) -> None:
+    say(T, at)
+    (found,) = [each for each in health.governance(at + minutes * MINUTE) if each.what == "guardrail"]
+    assert (found.ok, found.found.startswith(said)) == (ok, True)

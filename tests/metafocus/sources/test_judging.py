@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -151,3 +152,12 @@ def test_statistics_are_of_seven_days(at: datetime) -> None:
     running.count("immutable_log", at - timedelta(days=7), right=5)
     running.count("immutable_log", at - timedelta(days=6), right=1, wrong=1)
     assert counts(at, "right", "precision", "recall") == [1, 0.5, None]
+
+
+def test_what_is_open_already_is_no_news_in_shadow_either(at: datetime) -> None:
+    make_incident(Service.objects.get(), at)
+    shadowed = replace(LOG, shadow=lambda: True)
+    running.take(shadowed, [Candidate("web", "", "service_down", 0.8, "seen")], at)
+    judging.judge(None, at + AHEAD)
+    row = Finding.objects.get()
+    assert (row.refused, row.right) == ("live", None)
