@@ -17,10 +17,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from healing import ledger
+from healing import ledger, notifications
 from healing.models import Control, Run, User
 from selfheal import guardrails, trust
 from selfheal.errors import Conflict, Invalid, NotAllowed
+from selfheal.guardrails import SHOWN
 from selfheal.states import Level, Outcome
 
 PERMISSION = "healing.configure"
@@ -97,7 +98,9 @@ def say(level: Level, reason: str, attention: Sequence[str], at: datetime) -> No
         said = {"level": level, "level_reason": reason, "level_at": at, "level_since": since, "attention": list(attention)}
         Control.objects.filter(pk=1).update(**said)
         if level is not before.said:
-            _write("guardrail.changed", ACTOR, before.said, level, reason, at)
+            action = "guardrail.tightened" if guardrails.stricter(level, before.said) is level else "guardrail.loosened"
+            _write(action, ACTOR, before.said, level, reason, at)
+            notifications.guardrail(action, f"{SHOWN[before.said]} → {SHOWN[level]}", reason, at)
 
 
 def pin(level: str, reason: str, user: User, at: datetime) -> Standing:

@@ -18,8 +18,8 @@ from selfheal.replay import Difference
 from selfheal.states import FocusArea, Level
 
 SHORT = 20  # things of one kind in an entry
-WRONG = frozenset(("failed", "timed_out", "unknown", "error"))  # as a result, or as what an action ends with
-REFUSED = frozenset(("blocked", "denied", "playbook_run_blocked"))
+WRONG = frozenset(("failed", "timed_out", "unknown", "error", "refused"))  # as a result, or as what an action ends with
+REFUSED = frozenset(("blocked", "denied", "locked", "playbook_run_blocked"))
 PROBED_SECONDS = 300
 LONGEST_BUDGET = 20  # seconds
 

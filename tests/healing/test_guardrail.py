@@ -12,7 +12,7 @@ from django.db import connection
 from healing import guardrail, scheduler
 from healing.admin import health
 from healing.governance import world
-from healing.models import LedgerOutbox, Run, User
+from healing.models import Channel, LedgerOutbox, Notification, Run, User
 from selfheal.errors import Conflict, Invalid, NotAllowed
 from selfheal.states import Level
 from tests.factories import CONFIGURE, make_incident, make_playbook, make_run, make_service, make_user
@@ -57,7 +57,7 @@ def test_it_counts_since_when_a_level_is_so_and_only_changes_are_entries(at: dat
     for minute in range(4):
         say(T, at + minute * MINUTE)
     assert guardrail.standing(at + 3 * MINUTE).since == at
-    assert actions() == ["guardrail.changed"]
+    assert actions() == ["guardrail.tightened"]
 
 
 def test_a_level_that_was_forgotten_begins_anew(at: datetime) -> None:
@@ -73,7 +73,7 @@ def test_a_pin_stands_over_the_meta_loop_and_its_ceiling_until_it_is_taken_away(
     pinned = guardrail.standing(at + 600 * MINUTE)
     assert (pinned.level, pinned.pinned_by, pinned.reason) == (L, "root", "pinned by root: a night of tests")
     assert guardrail.unpin("done", root, at + MINUTE).level is T
-    assert actions() == ["guardrail.pinned", "guardrail.changed", "guardrail.unpinned"]
+    assert actions() == ["guardrail.pinned", "guardrail.tightened", "guardrail.unpinned"]
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,15 @@ def test_the_health_page_says_when_the_meta_loop_is_silent(at: datetime, minutes
     say(T, at)
     (found,) = [each for each in health.governance(at + minutes * MINUTE) if each.what == "guardrail"]
     assert (found.ok, found.found.startswith(said)) == (ok, True)
+
+
+def test_whoever_listens_hears_that_it_is_tighter_and_looser_again(at: datetime, settings: Any) -> None:
+    Channel.objects.create(name="on call", kind="apprise", url="json://localhost")
+    say(T, at)
+    say(T, at + MINUTE)
+    say(M, at + 2 * MINUTE)
+    told = list(Notification.objects.order_by("created_at").values_list("event", "title"))
+    assert told == [
+        ("guardrail.tightened", "Guardrail tightened: normal → strict"),
+        ("guardrail.loosened", "Guardrail loosened: strict → normal"),
+    ]

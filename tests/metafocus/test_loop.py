@@ -128,7 +128,7 @@ def test_too_few_that_held_tighten_and_that_counts_in_decisions(at: datetime, ou
     outcomes(*[False] * 6, *[True] * 4)
     assert cycle(at).guardrail_adjustment == "tighten"
     assert world(at).level is Level.TIGHTEN
-    (changed,) = leaves("guardrail.changed")
+    (changed,) = leaves("guardrail.tightened")
     assert changed["payload"] == {"from": "maintain", "to": "tighten", "reason": "4 of the last 10 outcomes held: fewer than 50%"}
 
 

@@ -97,6 +97,8 @@ def test_each_part_of_which_log_and_tables_differ_is_named() -> None:
         ("step.unknown", "ok", (1, 0)),
         ("notification.given_up", "failed", (1, 0)),
         ("memory.denied", "blocked", (0, 1)),
+        ("user.locked", "ok", (0, 1)),
+        ("log.refused", "ok", (1, 0)),
         ("run.succeeded", "ok", (0, 0)),
         ("alerts.received", "ok", (0, 0)),
     ],
