@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,21 +47,26 @@ class Healths:
         return {str(health): found[health] for health in (Health.CRITICAL, Health.DEGRADED, Health.HEALTHY, Health.UNKNOWN)}
 
 
-def observe(at: datetime, until: float, healths: Healths | None = None) -> Seen:
-    """Everything that is seen now. `until`: on the monotonic clock, for the forecasts; `healths`: where they are known."""
-    healths = healths or healths_at(at)
+def observe(at: datetime, until: float) -> Seen:
+    """Everything that is seen now. `until`: on the monotonic clock, for the forecasts."""
+    looked = forecasts.strains(at, until)
+    return replace(at_a_glance(healths_at(at), at), drifts=_drifts(at), strains=looked.strains[:SHORT], unforecast=looked.left)
+
+
+def at_a_glance(healths: Healths, at: datetime) -> Seen:
+    """Everything but what has to be measured over an hour of samples: latencies and forecasts."""
     entries = last_entries(at)
     errors, blocked = tally(entries)
-    looked = forecasts.strains(at, until)
+    counts = healths.counts()
     return Seen(
         entries=len(entries),
         errors=errors,
         blocked=blocked,
-        **healths.counts(),
+        critical=counts[Health.CRITICAL],
+        degraded=counts[Health.DEGRADED],
+        healthy=counts[Health.HEALTHY],
+        unknown=counts[Health.UNKNOWN],
         open_incidents=open_incidents(),
-        unforecast=looked.left,
-        drifts=_drifts(at),
-        strains=looked.strains[:SHORT],
         unwell=_unwell(healths),
     )
 

@@ -11,7 +11,7 @@ from django.db.models import Count, Min
 from healing import guardrail
 from healing.models import ApprovalRequest, Incident, Run
 from metafocus.models import Cycle
-from metafocus.observing import Healths, healths_at, observe
+from metafocus.observing import Healths, at_a_glance, healths_at
 from selfheal.focus import Seen, distress, focus, from_document
 from selfheal.guardrails import SHOWN, is_late
 from selfheal.states import ACTIVE_RUN, LIVE_INCIDENT, ApprovalStatus, Health, Outcome, RunStatus, Severity
@@ -54,11 +54,12 @@ def summary(at: datetime, healths: Healths | None = None) -> dict[str, Any]:
 
 
 def seen_now(last: Cycle | None, healths: Healths, at: datetime) -> Seen:
-    """What a cycle would see, with the forecasts of the last one: a request has no time for new ones."""
-    seen = observe(at, until=float("-inf"), healths=healths)
+    """What is so at this moment, with latencies and forecasts of the last cycle: a request has no time for an hour of samples."""
+    seen = at_a_glance(healths, at)
     if last is None or is_late(last.created_at, guardrail.cycle(), at):
         return seen
-    return replace(seen, strains=from_document(last.seen).strains)
+    measured = from_document(last.seen)
+    return replace(seen, drifts=measured.drifts, strains=measured.strains)
 
 
 def _open() -> list[dict[str, Any]]:

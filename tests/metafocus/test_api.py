@@ -21,6 +21,8 @@ from tests.factories import make_incident, make_request, make_run, make_service
 from tests.healing.api.conftest import Api, problem, user
 from tests.learning.conftest import store_rest
 
+from .conftest import samples
+
 FOCUS, CYCLES, SOURCES = "api/meta/focus", "api/meta/cycles", "api/meta/sources"
 
 
@@ -201,3 +203,11 @@ def test_terms_that_cannot_be_name_the_field(reader: Api, name: str, body: Any, 
 
 def test_only_the_scope_admin_changes_terms(reader: Api) -> None:
     problem(set_terms(reader, "immutable_log", hourly_limit=1, reason="x"), 403)
+
+
+def test_what_takes_an_hour_of_samples_is_told_as_the_last_cycle_saw_it(reader: Api) -> None:
+    now = timezone.now()
+    samples(make_service("shop"), "latency_ms", [100.0] * 30 + [300.0] * 5, now)
+    assert get(reader, FOCUS)["recommendations"]["focus_area"] == "routine_maintenance"
+    loop.cycle(now)
+    assert get(reader, FOCUS)["recommendations"]["focus_area"] == "latency_drift"
