@@ -1,4 +1,4 @@
-"""What the meta loop sees and does, for programs; it answers in every mode. Only the terms of the sources can be changed."""
+"""The meta loop for programs, in every mode. The pin of the guardrail and the terms of the sources can be set; the rest reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from healing import found
+from healing import found, guardrail
 from healing.api.auth import caller
 from healing.api.base import Body, One, Text
 from metafocus.models import Cycle
@@ -22,6 +22,7 @@ from metafocus.sources import SOURCES
 from metafocus.sources.statistics import DAYS, statistics
 from metafocus.summary import summary
 from selfheal.errors import Invalid
+from selfheal.guardrails import SHOWN as SHOWN_LEVEL
 from selfheal.states import FocusArea, IncidentStatus, Level, Severity, Trigger
 
 MOST, SHOWN = 500, 10
@@ -249,3 +250,42 @@ class SourceView(MetaView):
         reason = said.pop("reason")
         found.set_terms(name, replace(found.terms(Trigger(name)), **said), reason, caller(request), at)
         return Response(SourceRow(next(row for row in statistics(at) if row["source"] == name)).data)
+
+
+class GuardrailPage(serializers.Serializer[Any]):
+    level = serializers.ChoiceField(choices=LEVELS, help_text="that counts now")
+    shown = serializers.CharField(help_text="as people read it")
+    reason = serializers.CharField()
+    said = serializers.ChoiceField(choices=LEVELS, help_text="by the meta loop; counts while nobody has pinned another")
+    since = serializers.DateTimeField(allow_null=True, help_text="of what was said; null: nothing that still counts")
+    ceiling = serializers.ChoiceField(choices=LEVELS, help_text="of the meta loop")
+    pinned_by = serializers.CharField(allow_null=True)
+    pinned_at = serializers.DateTimeField(allow_null=True)
+
+
+class PinBody(Body):
+    level = serializers.ChoiceField(choices=LEVELS, allow_null=True, help_text="null: take the pin away")
+    reason = Text(max_length=guardrail.MAX_REASON)
+
+
+class GuardrailView(MetaView):
+    serializer_class = GuardrailPage
+    scopes = {"POST": "admin"}
+
+    @extend_schema(operation_id="meta_guardrail", responses=GuardrailPage)
+    def get(self, request: Request) -> Response:
+        """The guardrail level that counts now, and why."""
+        return Response(_guardrail(guardrail.standing(timezone.now())))
+
+    @extend_schema(operation_id="meta_guardrail_set", request=PinBody, responses=GuardrailPage)
+    def post(self, request: Request) -> Response:
+        """Pin the level, whatever the meta loop says, or take the pin away."""
+        said, at = self.read(PinBody), timezone.now()
+        how = (said["reason"], caller(request), at)
+        return Response(_guardrail(guardrail.unpin(*how) if said["level"] is None else guardrail.pin(said["level"], *how)))
+
+
+def _guardrail(standing: guardrail.Standing) -> Any:
+    shown = {"shown": SHOWN_LEVEL[standing.level], "ceiling": guardrail.ceiling(), "pinned_by": standing.pinned_by or None}
+    names = ("level", "reason", "said", "since", "pinned_at")
+    return GuardrailPage({**shown, **{name: getattr(standing, name) for name in names}}).data

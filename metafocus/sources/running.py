@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
@@ -24,6 +24,8 @@ from selfheal.states import LIVE_INCIDENT, IncidentStatus, Trigger
 
 logger = logging.getLogger(__name__)
 
+KEPT, PRUNED = timedelta(days=90), 200  # findings that are over; of one source in one cycle
+
 MOST = 50  # candidates of one source in one cycle
 SHADOW = "shadow"
 
@@ -33,6 +35,7 @@ def look(cycle: Cycle, at: datetime) -> None:
     for source in SOURCES.values():
         try:
             take(source, source.look(cycle, at), at)
+            prune(source, at)
         except Exception:
             logger.exception("the source %s could not be asked", source.trigger)
 
@@ -49,6 +52,12 @@ def take(source: Source, candidates: Iterable[Candidate], at: datetime) -> None:
     for gone in live.values():
         if at - gone.seen_at > 2 * guardrail.cycle():
             _end(gone, at)
+
+
+def prune(source: Source, at: datetime) -> None:
+    """Delete what was over long ago; the days are kept."""
+    old = Finding.objects.filter(source=source.trigger, found_at__lt=at - KEPT, over_at__isnull=False).order_by("found_at")
+    Finding.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:PRUNED])).delete()
 
 
 def count(source: str, at: datetime, **counts: int) -> None:

@@ -211,3 +211,37 @@ def test_what_takes_an_hour_of_samples_is_told_as_the_last_cycle_saw_it(reader: 
     assert get(reader, FOCUS)["recommendations"]["focus_area"] == "routine_maintenance"
     loop.cycle(now)
     assert get(reader, FOCUS)["recommendations"]["focus_area"] == "latency_drift"
+
+
+def pin(api: Api, **body: Any) -> Any:
+    address = "/api/meta/guardrail"
+    return api.client.post(address, json.dumps(body), content_type="application/json", headers=api.headers)
+
+
+def test_an_admin_pins_and_unpins_the_guardrail(reader: Api) -> None:
+    admin = Api(user("adam", "admin"), "read", "admin")
+    said = pin(admin, level="loosen", reason="a night of tests").json()
+    assert said.items() >= {
+        "level": "loosen", "shown": "relaxed", "said": "maintain", "ceiling": "maintain", "pinned_by": "adam",
+    }.items()  # fmt: skip
+    assert pin(admin, level=None, reason="over").json().items() >= {"level": "maintain", "pinned_by": None}.items()
+    assert get(reader, "api/meta/guardrail")["reason"] == "no meta loop has said another"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"level": "lax", "reason": "x"}, 400, "level"),
+        ({"reason": "x"}, 400, "level"),
+        ({"level": "tighten"}, 400, "reason"),
+        ({"level": "tighten", "reason": "x", "days": 1}, 400, "days"),
+        ({"level": None, "reason": "x"}, 409, None),
+    ],
+)
+def test_a_pin_that_cannot_be_names_the_field(reader: Api, body: Any, status: int, field: str | None) -> None:
+    admin = Api(user("adam", "admin"), "read", "admin")
+    assert problem(pin(admin, **body), status).get("field") == field
+
+
+def test_only_the_scope_admin_pins(reader: Api) -> None:
+    problem(pin(reader, level="tighten", reason="x"), 403)

@@ -161,3 +161,13 @@ def test_what_is_open_already_is_no_news_in_shadow_either(at: datetime) -> None:
     judging.judge(None, at + AHEAD)
     row = Finding.objects.get()
     assert (row.refused, row.right) == ("live", None)
+
+
+def test_findings_that_were_over_long_ago_are_deleted(at: datetime) -> None:
+    seen(at, "web")
+    seen(at + 5 * MINUTE)
+    running.prune(LOG, at + timedelta(days=89))
+    assert Finding.objects.exists()
+    running.prune(LOG, at + timedelta(days=91))
+    assert not Finding.objects.exists()
+    assert counts(at, "found") == [1]
