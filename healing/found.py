@@ -37,7 +37,7 @@ def terms(trigger: Trigger) -> Terms:
 
 
 def used(trigger: Trigger, at: datetime) -> int:
-    """How many the source has opened in the last hour."""
+    """How many the source has opened in the last hour. What is excluded says the condition of `incident_without_alert`."""
     return Incident.objects.filter(source=trigger, opened_at__gt=at - HOUR).exclude(source=Trigger.ALERT).count()
 
 

@@ -13,7 +13,7 @@ MOST = 200
 
 
 def look(cycle: Cycle, at: datetime) -> list[Candidate]:
-    """Those that are live, opened within the time in which they are judged."""
+    """Those that are live, opened within the time in which they are judged; by the index `incident_without_alert`."""
     mine = Incident.objects.filter(source=Trigger.AGENTIC_SPINE, opened_at__gt=at - AHEAD, status__in=LIVE_INCIDENT)
     rows = mine.exclude(source=Trigger.ALERT).order_by("-opened_at")
     names = rows.values_list("service__name", "target", "diagnosis", "confidence", "title")[:MOST]

@@ -7,7 +7,8 @@ Rules that this module keeps:
 2. What a source was not sure enough to say, may not say, or says where an incident is open already, is not judged.
 3. An alert's incident was foreseen by a source if that had a finding of the service in the hour before; else, if it is one of
    those that the source is there for, it was missed.
-4. Each is judged once. It costs what was found and what was opened since the cycle before, a few hundred at most.
+4. Each is judged once. It costs what was found and what was opened since the cycle before, a few hundred at most. The recall of
+   one cycle is lost if its worker dies between the cycle and this.
 """
 
 from __future__ import annotations
