@@ -21,6 +21,7 @@ from healing import heartbeats
 from healing.ledger.patrol import EVERY as PATROL_SECONDS
 from healing.ledger.pushing import EVERY as PUSH_SECONDS
 from learning.tasks import EVERY as LEARNING_SECONDS
+from metafocus.tasks import PROBE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ def schedule() -> list[Job]:
         Job("healing.tasks.push_heads", PUSH_SECONDS),
         Job("healing.tasks.patrol_log", PATROL_SECONDS),
         Job("learning.tasks.follow", LEARNING_SECONDS),
+        Job("metafocus.tasks.cycle", float(settings.META_LOOP_CYCLE_SECONDS)),
+        Job("metafocus.tasks.probe", PROBE_SECONDS),
     ]
 
 

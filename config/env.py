@@ -126,6 +126,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SELF_HEAL_STORM_MIN_SERVICES", "int", 5, "and at least that many of them", between(1)),
     Setting("SELF_HEAL_AUTOAPPROVE_LOW_RISK", "bool", True, "false: a person decides everything"),
     Setting("SELF_HEAL_GUARDRAIL_CEILING", "str", "maintain", "the loosest level of the meta loop", one_of(*Level)),
+    Setting("SELF_HEAL_PREDICTIVE_SHADOW", "bool", True, "forecasts are recorded and scored, they propose nothing"),
+    Setting("META_LOOP_CYCLE_SECONDS", "int", 120, "a cycle of the meta loop, seconds", between(1)),
     Setting("SELF_HEAL_CHANGE_WINDOW", "str", "Mon-Fri 09:00-18:00", "used where no calendar is configured", _window),
     Setting("SELF_HEAL_TIME_ZONE", "str", "", "zone of windows and of what people see", _zone),
     Setting("SELF_HEAL_APPROVAL_TTL_MIN", "int", 60, "pending → expired, minutes", between(1)),

@@ -39,6 +39,8 @@ SELF_HEAL_STORM_PERCENT: int = _values["SELF_HEAL_STORM_PERCENT"]
 SELF_HEAL_STORM_MIN_SERVICES: int = _values["SELF_HEAL_STORM_MIN_SERVICES"]
 SELF_HEAL_AUTOAPPROVE_LOW_RISK: bool = _values["SELF_HEAL_AUTOAPPROVE_LOW_RISK"]
 SELF_HEAL_GUARDRAIL_CEILING: str = _values["SELF_HEAL_GUARDRAIL_CEILING"]
+SELF_HEAL_PREDICTIVE_SHADOW: bool = _values["SELF_HEAL_PREDICTIVE_SHADOW"]
+META_LOOP_CYCLE_SECONDS: int = _values["META_LOOP_CYCLE_SECONDS"]
 SELF_HEAL_CHANGE_WINDOW: str = _values["SELF_HEAL_CHANGE_WINDOW"]
 SELF_HEAL_TIME_ZONE: str = _values["SELF_HEAL_TIME_ZONE"]
 SELF_HEAL_APPROVAL_TTL_MIN: int = _values["SELF_HEAL_APPROVAL_TTL_MIN"]
@@ -122,6 +124,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "learning",
     "learning.broker",
+    "metafocus",
     "config",
 ]
 MIDDLEWARE = [
@@ -274,6 +277,7 @@ SEEN_BEFORE = "learning.broker.before.seen_before"  # (incident, at) → what an
 # Pages of the sidebar that are no lists: title, icon, name of the address, what one must be allowed to see.
 ADMIN_PAGES = (
     ("Health", "monitor_heart", "health", "healing.view_run"),
+    ("Meta loop", "center_focus_strong", "meta", "healing.view_run"),
     ("The log", "verified_user", "log", "healing.view_ledgerentry"),
     ("Learning", "school", "learning", "healing.view_run"),
     ("Memory", "psychology", "memory", "healing.view_run"),

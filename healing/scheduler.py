@@ -7,7 +7,7 @@ Rules that this module keeps:
 3. Each look writes down what it found: `Incident.why` says the skip, since when, and when it is looked at next.
 4. What the waits said a moment ago is asked again in the transaction of the proposal: nothing is proposed twice by two
    schedulers, a look that is repeated, or a clock that jumps.
-5. A probable root is looked at before its parts.
+5. A probable root is looked at before its parts, and what the meta loop has its eye on before the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from healing import correlation, counters, flaps, notifications, pacing, silences
+from healing import correlation, counters, flaps, found, notifications, pacing, silences
 from healing.alertmanager import Asked
 from healing.gathering import SECONDS
 from healing.governance import note_storm, world
@@ -109,7 +109,8 @@ class Look:
         self.tally, self.skips = counters.Tally(), list[tuple[Incident, backoff.Skip]]()
         note_storm(at, self.now.storm)
         opened = self._linked(due)
-        self.due = sorted([*opened, *due], key=lambda each: each.part_of_id is not None)
+        first = set(self.now.attention)
+        self.due = sorted([*opened, *due], key=lambda each: (each.part_of_id is not None, each.diagnosis not in first))
         self.shelf, self.asked = Shelf(), Asked(at)
         self.silences = silences.in_force(at)
         self.flaps = flaps.flapping(self.due, at)
@@ -128,6 +129,9 @@ class Look:
         try:
             if correlation.is_over(incident):
                 correlation.end(incident, self.moment)
+                return
+            if gone := found.is_over(incident, self.moment):
+                found.end(incident, gone, self.moment)
                 return
             skip = self._kept(incident) or self._propose(incident)
         except pacing.Kept as kept:  # by what was proposed a moment ago
@@ -165,12 +169,12 @@ class Look:
         answer = self.asked.about(incident.pk)
         if answer.skip:
             return backoff.Skip(answer.skip, answer.detail, self.moment + ASK_AGAIN)
-        found = choose(incident, self.shelf, self.moment)
-        if isinstance(found, backoff.Skip):
-            return found
-        run = make(incident, found, Trigger(incident.source), None, {}, self.now, self.moment, doubt=answer.doubt)
+        chosen = choose(incident, self.shelf, self.moment)
+        if isinstance(chosen, backoff.Skip):
+            return chosen
+        run = make(incident, chosen, Trigger(incident.source), None, {}, self.now, self.moment, doubt=answer.doubt)
         self.tally.proposed(run.decision, incident.service.name)
-        if incident.source == Trigger.AGENTIC_SPINE:  # no alert of it will end: whether it is over has to be looked for
+        if incident.source in found.WITHOUT_ALERT:  # no alert of it will end: whether it is over has to be looked for
             open_still = Incident.objects.filter(pk=incident.pk, status=IncidentStatus.OPEN, next_look_at=None)
             open_still.update(next_look_at=self.moment + ASK_AGAIN)
         return None

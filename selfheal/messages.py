@@ -47,6 +47,8 @@ EVENTS: dict[str, Event] = {
     "playbook.message": Event("A playbook says", "a playbook tells people by its step notify"),
     "storm.tripped": Event("Storm", "so much is unhealthy that nothing starts by itself"),
     "storm.over": Event("The storm is over", "policy decides again", good=True),
+    "guardrail.tightened": Event("Guardrail tightened", "less starts by itself: too few fixes held, or there is a storm"),
+    "guardrail.loosened": Event("Guardrail loosened", "more starts by itself again", good=True),
     "kill_switch.moved": Event("Kill switch", "somebody moved the kill switch"),
     "token.expires": Event("A token ends soon", "a token ends in 7 days, or in one"),
     "watchdog.silent": Event("Alerts may not arrive", "the alert Watchdog has stopped coming"),

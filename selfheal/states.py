@@ -149,6 +149,17 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+class FocusArea(StrEnum):
+    """What the meta loop looks at, the most pressing first."""
+
+    ERROR_SPIKE = "error_spike"
+    TRUST_VIOLATIONS = "trust_violations"
+    LATENCY_DRIFT = "latency_drift"
+    CAPACITY_STRAIN = "capacity_strain"
+    DEPENDENCY_HEALTH = "dependency_health"
+    ROUTINE_MAINTENANCE = "routine_maintenance"
+
+
 class Trigger(StrEnum):
     ALERT = "alert"
     SCHEDULE = "schedule"

@@ -2,7 +2,7 @@
 
 from .access import Token, User
 from .approvals import ApprovalRequest, DomainApprover, Vote
-from .governance import Backoff, Control, Record, TrustEvidence, TrustScore, Window
+from .governance import Backoff, Control, Record, TriggerSource, TrustEvidence, TrustScore, Window
 from .idempotency import IdempotentCall
 from .incidents import Episode, Incident, TimelineEvent, UnmatchedAlert
 from .ledger import (
@@ -59,6 +59,7 @@ __all__ = [
     "Target",
     "TimelineEvent",
     "Token",
+    "TriggerSource",
     "TrustEvidence",
     "TrustScore",
     "UnmatchedAlert",

@@ -62,6 +62,7 @@ class Run(UUIDModel):
             models.Index(fields=["status", "-created_at"], name="run_by_status"),
             models.Index(fields=["service", "target", "-created_at"], name="run_by_place"),
             models.Index(fields=["playbook", "-created_at"], name="run_by_playbook"),
+            models.Index(fields=["-finished_at"], condition=Q(started_at__isnull=False), name="run_by_end"),
         ]
         permissions = [
             ("operate", "May propose and abort runs, work on incidents, pull the kill switch"),

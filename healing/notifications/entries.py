@@ -51,6 +51,12 @@ def storm(event: str, reason: str, at: datetime) -> None:
         tell(event, Facts(what=reason, link=links.address("index")), subject="storm", at=at)
 
 
+def guardrail(event: str, what: str, reason: str, at: datetime) -> None:
+    """The meta loop has changed the guardrail (`guardrail.tightened`, `guardrail.loosened`)."""
+    if listening():
+        tell(event, Facts(what=what, why=reason, link=links.address("index")), subject="guardrail", at=at)
+
+
 def kill_switch(state: str, reason: str, actor: str, at: datetime) -> None:
     """The switch was moved. Telling of it must not keep it from being moved, whatever is wrong with telling."""
     try:

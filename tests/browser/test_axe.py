@@ -12,6 +12,7 @@ from django.utils import timezone
 from healing import silences
 from healing.admin.base import address_of
 from healing.models import Channel, Incident, Notification, Playbook, SavedFilter, Service, User
+from metafocus import loop
 from tests.factories import make_incident, make_playbook, make_request, make_run, make_service, make_step, make_unmatched
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
@@ -68,7 +69,16 @@ def test_nothing_serious_on_any_page(desk: Callable[..., Any]) -> None:
     things = furnish()
     SavedFilter.objects.create(user=User.objects.get(), page=QUEUE, name="mine", query="impact__exact=low")
     would = "/admin/what-if/?service=web&target=web-01&diagnosis=service_down&playbook=restart-unit"
-    own = ["/admin/account/", "/admin/health/", "/admin/log/?actor=nobody", would]
+    cycle = loop.cycle(timezone.now())
+    assert cycle
+    own = [
+        "/admin/account/",
+        "/admin/health/",
+        "/admin/log/?actor=nobody",
+        "/admin/meta/",
+        f"/admin/meta/cycles/{cycle.pk}/",
+        would,
+    ]
     forms = [f"/admin/healing/{name}/new/" for name in ("silence", "channel")]
     lists = ["/admin/healing/incident/", "/admin/healing/service/", f"{QUEUE}?impact__exact=low"]
     page.goto("/admin/")
