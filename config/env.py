@@ -19,6 +19,7 @@ from zoneinfo import available_timezones
 
 import environ
 
+from selfheal.choices import FIXED, RANKERS
 from selfheal.errors import Invalid
 from selfheal.outside import Place, parse_place, parse_witness
 from selfheal.states import ROLES, Impact, Level
@@ -126,6 +127,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SELF_HEAL_STORM_MIN_SERVICES", "int", 5, "and at least that many of them", between(1)),
     Setting("SELF_HEAL_AUTOAPPROVE_LOW_RISK", "bool", True, "false: a person decides everything"),
     Setting("SELF_HEAL_GUARDRAIL_CEILING", "str", "maintain", "the loosest level of the meta loop", one_of(*Level)),
+    Setting("SELF_HEAL_RANKER", "str", FIXED, "in whose order playbooks are tried; fixed: sampling is shown only", one_of(*RANKERS)),
     Setting("SELF_HEAL_CHANGE_WINDOW", "str", "Mon-Fri 09:00-18:00", "used where no calendar is configured", _window),
     Setting("SELF_HEAL_TIME_ZONE", "str", "", "zone of windows and of what people see", _zone),
     Setting("SELF_HEAL_APPROVAL_TTL_MIN", "int", 60, "pending → expired, minutes", between(1)),

@@ -39,6 +39,7 @@ SELF_HEAL_STORM_PERCENT: int = _values["SELF_HEAL_STORM_PERCENT"]
 SELF_HEAL_STORM_MIN_SERVICES: int = _values["SELF_HEAL_STORM_MIN_SERVICES"]
 SELF_HEAL_AUTOAPPROVE_LOW_RISK: bool = _values["SELF_HEAL_AUTOAPPROVE_LOW_RISK"]
 SELF_HEAL_GUARDRAIL_CEILING: str = _values["SELF_HEAL_GUARDRAIL_CEILING"]
+SELF_HEAL_RANKER: str = _values["SELF_HEAL_RANKER"]
 SELF_HEAL_CHANGE_WINDOW: str = _values["SELF_HEAL_CHANGE_WINDOW"]
 SELF_HEAL_TIME_ZONE: str = _values["SELF_HEAL_TIME_ZONE"]
 SELF_HEAL_APPROVAL_TTL_MIN: int = _values["SELF_HEAL_APPROVAL_TTL_MIN"]
@@ -270,6 +271,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 
 # What the floors above give advice with, by dotted path: nothing below imports them. Empty: there is no such advice.
 SEEN_BEFORE = "learning.broker.before.seen_before"  # (incident, at) → what an incident's page shows of earlier ones
+PLAYBOOK_ORDER = "learning.ranker.advise"  # (selfheal.ranking.Question) → the playbooks in the order in which to try them
 
 # Pages of the sidebar that are no lists: title, icon, name of the address, what one must be allowed to see.
 ADMIN_PAGES = (

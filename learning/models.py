@@ -37,6 +37,9 @@ class Course(About):
     domain = models.CharField(max_length=30, default="host", help_text="of its playbook")
     target = models.CharField(max_length=253)
     impact = models.CharField(max_length=10)
+    trigger = models.CharField(max_length=20, blank=True)
+    requested_by = models.CharField(max_length=150, blank=True)
+    token = models.CharField(max_length=40, blank=True, help_text="public id of the one that it was asked for with")
     since = models.DateTimeField(help_text="when its incident opened")
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -121,3 +124,20 @@ class Repair(About):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:00} {self.playbook} bucket {self.bucket}"
+
+
+class Weight(About):
+    """The runs of a playbook by their age, as the ranker reads them: everywhere, for a diagnosis, for that on a service.
+
+    What is wider than a diagnosis, or than a service, names none.
+    """
+
+    succeeded = models.FloatField(default=0)
+    failed = models.FloatField(default=0)
+    at = models.DateTimeField(help_text="when the weights were such; they halve each half-life of the ranker")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["playbook", "diagnosis", "service"], name="weight_once")]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.playbook, self.diagnosis, self.service)))

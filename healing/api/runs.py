@@ -65,11 +65,17 @@ class StepRow(serializers.ModelSerializer[Step]):
 class RunPage(RunRow):
     plan = serializers.DictField(help_text="frozen when it was proposed; `digest` is the SHA-256 of its RFC 8785 form")
     decision = serializers.DictField(help_text="{verdict, why, rules: [{rule, verdict, reason}], …}")
+    choice = serializers.SerializerMethodField(
+        help_text="why this playbook: {ranker, chosen, advised, why, fallback, seed, of, candidates}; null: a person chose it"
+    )
     steps = serializers.SerializerMethodField(help_text="with their output, at most 64 KiB a stream, in order")
     verification = serializers.SerializerMethodField(help_text="the steps of the phase `verify`")
 
     class Meta(RunRow.Meta):
-        fields = (*RunRow.Meta.fields, "plan", "decision", "steps", "verification")
+        fields = (*RunRow.Meta.fields, "plan", "decision", "choice", "steps", "verification")
+
+    def get_choice(self, run: Run) -> dict[str, Any] | None:
+        return run.decision.get("choice")
 
     @extend_schema_field(StepRow(many=True))
     def get_steps(self, run: Run) -> Any:

@@ -81,6 +81,13 @@ def test_a_few_runs_here_outweigh_what_is_known_elsewhere() -> None:
     assert ranker.belief("restart", "service_down", "web", BEGIN).mean > 0.8
 
 
+def test_no_run_counts_twice() -> None:
+    ranker = Ranker()
+    seen(ranker, "restart", *HERE, "+" * 6)
+    belief = ranker.belief("restart", *HERE, BEGIN)
+    assert (belief.alpha, belief.beta) == (7.0, 1.0)
+
+
 def test_what_is_long_ago_is_forgotten() -> None:
     ranker = Ranker(half_life=timedelta(days=1))
     seen(ranker, "restart", *HERE, "-" * 30)
