@@ -2,8 +2,8 @@
 
 Rules that this module keeps:
 1. The adviser is loaded by its dotted path: nothing here knows it, and without one everything goes on.
-2. Whatever is wrong with it, the fixed order stands, and the account of the choice says why: there is none, it failed, it answered
-   with something else, or it took too long. One that was slow or failed is not asked again in the same look.
+2. Whatever is wrong with it, the fixed order stands, and the account of the choice says why: there is none, it failed, it
+   answered with something else, or it took too long. One that was slow or failed is not asked again in the same look.
 3. Advice is followed only where SELF_HEAL_RANKER is `sampling`. Until then it is written down, in shadow.
 """
 

@@ -64,6 +64,7 @@ def _known(playbooks: Collection[str], diagnoses: Collection[str], services: Col
 
 
 def _row(key: Key, weight: ranking.Weight) -> Weight:
+    assert weight.at  # it has seen something
     playbook, diagnosis, service = (*key, "", "")[:3]
     return Weight(
         playbook=playbook, diagnosis=diagnosis, service=service,

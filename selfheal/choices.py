@@ -108,9 +108,7 @@ class Order:
             row |= {"sample": decimal(place.sample), "seen": dict(zip(LEVELS, map(decimal, place.seen), strict=False))}
         return row
 
-    def _compared(
-        self, one: Candidate, chosen: Candidate, drawn: Mapping[str, Place], passed_over: Mapping[str, str]
-    ) -> str:
+    def _compared(self, one: Candidate, chosen: Candidate, drawn: Mapping[str, Place], passed_over: Mapping[str, str]) -> str:
         if one.playbook in passed_over:
             return f"does not apply: {passed_over[one.playbook]}"[:500]
         if one == chosen:

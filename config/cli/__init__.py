@@ -31,6 +31,7 @@ COMMANDS = {
     "advise": "Say what the advisers see in a file: anomalies, a forecast, the root of an incident.",
     "approvals": "List, show, approve, reject what waits for a person.",
     "runs": "List, show, follow, abort runs.",
+    "problems": "List what is healed again and again, acknowledge it.",
     "autonomy": "List what playbooks may do alone; grant and revoke it.",
     "learning": "Judge the ranker by the recorded runs; read what was learnt from the log again.",
     "windows": "List change windows and freezes, say what comes next, check a time or a file.",

@@ -57,7 +57,7 @@ def _print_choice(choice: dict[str, Any]) -> None:
         print(f"the fixed order stands: {shown(choice['fallback'])}")
     drawn = ("sample", "mean") if choice["advised"] else ()
     columns = ("playbook", "impact", "record", *drawn, "why")
-    print_table(columns, [[row.get(name) for name in columns] for row in choice["candidates"]], "there was nothing to choose from")
+    print_table(columns, [[row.get(name) for name in columns] for row in choice["candidates"]], "nothing to choose from")
 
 
 @app.command()

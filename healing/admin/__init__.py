@@ -3,6 +3,7 @@
 from healing.admin import (
     access,
     approvals,
+    debt,
     governance,
     incidents,
     ledger,
@@ -19,6 +20,7 @@ from healing.admin import (
 __all__ = [
     "access",
     "approvals",
+    "debt",
     "governance",
     "incidents",
     "ledger",

@@ -39,6 +39,7 @@ NOTIFICATION = {"sent": "success", "waiting": "info", "tried again": "warning", 
 HEALTH = {"healthy": "success", "degraded": "warning", "critical": "danger", "unknown": ""}
 KILL = {"off": "success", "pause": "warning", "kill": "danger"}
 SILENCE = {"active": "warning", "planned": "info", "over": ""}
+PROBLEM = {"open": "danger", "ack": "success"}
 WINDOW = {"window": "success", "freeze": "info"}
 
 COLOURS: dict[str, dict[str, str]] = {
@@ -55,5 +56,6 @@ COLOURS: dict[str, dict[str, str]] = {
     "kill": KILL,
     "notification": NOTIFICATION,
     "silence": SILENCE,
+    "problem": PROBLEM,
     "window": WINDOW,
 }

@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from . import (
     approvals,
     autonomy,
+    debt,
     incidents,
     intake,
     kill_switch,
@@ -47,6 +48,9 @@ self_heal = [
     path("runs", runs.Runs.as_view()),
     path("runs/<uuid:pk>", runs.OneRun.as_view()),
     path("runs/<uuid:pk>/abort", runs.Abort.as_view()),
+    path("problems", debt.Problems.as_view()),
+    path("problems/<uuid:pk>", debt.OneProblem.as_view()),
+    path("problems/<uuid:pk>/ack", debt.Acknowledge.as_view()),
     path("playbooks", playbooks.Playbooks.as_view()),
     path("playbooks/<str:name>/dry_run", playbooks.DryRun.as_view()),
     path("services", services.Services.as_view()),
