@@ -33,6 +33,7 @@ COMMANDS = {
     "runs": "List, show, follow, abort runs.",
     "problems": "List what is healed again and again, acknowledge it.",
     "autonomy": "List what playbooks may do alone; grant and revoke it.",
+    "trust": "Say how far actors are trusted and why; set it, take that back.",
     "learning": "Judge the ranker by the recorded runs; read what was learnt from the log again.",
     "windows": "List change windows and freezes, say what comes next, check a time or a file.",
     "silences": "List silences; propose nothing for a service, labels or an incident for a while.",

@@ -13,6 +13,7 @@ from healing.admin import (
     services,
     signals,
     silences,
+    trust,
     unmatched,
     windows,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "services",
     "signals",
     "silences",
+    "trust",
     "unmatched",
     "windows",
 ]

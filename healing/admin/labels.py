@@ -39,6 +39,7 @@ NOTIFICATION = {"sent": "success", "waiting": "info", "tried again": "warning", 
 HEALTH = {"healthy": "success", "degraded": "warning", "critical": "danger", "unknown": ""}
 KILL = {"off": "success", "pause": "warning", "kill": "danger"}
 SILENCE = {"active": "warning", "planned": "info", "over": ""}
+TRUST = {"low": "danger", "enough": "success"}
 PROBLEM = {"open": "danger", "ack": "success"}
 WINDOW = {"window": "success", "freeze": "info"}
 
@@ -57,5 +58,6 @@ COLOURS: dict[str, dict[str, str]] = {
     "notification": NOTIFICATION,
     "silence": SILENCE,
     "problem": PROBLEM,
+    "trust": TRUST,
     "window": WINDOW,
 }

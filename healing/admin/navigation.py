@@ -44,6 +44,7 @@ ROOMS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
         (
             ("Kill switch", "power_settings_new", "healing", "control", ""),
             ("Records", "leaderboard", "healing", "record", ""),
+            ("Trust", "shield_person", "healing", "trustscore", ""),
             ("Backoff", "hourglass", "healing", "backoff", ""),
             ("Approvers", "how_to_reg", "healing", "domainapprover", ""),
             ("Notifications", "notifications", "healing", "notification", ""),
