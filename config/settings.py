@@ -273,6 +273,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 
 # What the floors above give advice with, by dotted path: nothing below imports them. Empty: there is no such advice.
 SEEN_BEFORE = "learning.broker.before.seen_before"  # (incident, at) → what an incident's page shows of earlier ones
+SHADOW_SCORE = "learning.shadow.score"  # (name of a playbook) → what would have come of it where services are only observed
 PLAYBOOK_ORDER = "learning.ranker.advise"  # (selfheal.ranking.Question) → the playbooks in the order in which to try them
 
 # Pages of the sidebar that are no lists: title, icon, name of the address, what one must be allowed to see.

@@ -13,8 +13,10 @@ from rest_framework.response import Response
 from healing.api import filters
 from healing.api.base import ApiView, One
 from learning.aggregates import SPANS, learning
-from learning.models import Lesson
+from learning.models import Lesson, Shadow
+from learning.shadow import score
 from selfheal.errors import Invalid
+from selfheal.shadow import Judgement
 
 PLAYBOOK = OpenApiParameter("playbook", str, description="the name of a playbook")
 BUCKET = OpenApiParameter("time_bucket", str, enum=list(SPANS), description="all, if none is named")
@@ -103,3 +105,35 @@ class Outcomes(ApiView):
         """Each decision and outcome, the newest first."""
         chosen = {name: value for name in ("service", "playbook") if (value := filters.text(request, name))}
         return self.page(Lesson.objects.filter(**chosen), LessonRow)
+
+
+class CourseRow(serializers.ModelSerializer[Shadow]):
+    class Meta:
+        model = Shadow
+        fields = ("run", "incident", "service", "target", "diagnosis", "verdict", "proposed_at", "over_at")
+
+
+class JudgedRow(serializers.Serializer[Any]):
+    judgement = serializers.ChoiceField(choices=["", *Judgement], help_text="empty: it goes on")
+    why = serializers.CharField()
+    course = CourseRow(source="row")
+
+
+class ScoreAnswer(serializers.Serializer[Any]):
+    playbook = serializers.CharField()
+    of = serializers.IntegerField(help_text="the newest so many incidents at most")
+    counts = serializers.DictField(source="tally.counts", child=serializers.IntegerField(), help_text="by judgement")
+    going_on = serializers.IntegerField(source="tally.going_on")
+    courses = JudgedRow(many=True, help_text="the newest first")
+
+
+class ShadowScore(One):
+    serializer_class = ScoreAnswer
+
+    @extend_schema(operation_id="learning_shadow", parameters=[PLAYBOOK], responses=ScoreAnswer)
+    def get(self, request: Request) -> Response:
+        """What would have come of a playbook where services are only observed: agreed, would have helped, would have harmed."""
+        name = filters.text(request, "playbook")
+        if not name:
+            raise Invalid("names a playbook", field="playbook")
+        return Response(ScoreAnswer(score(name)).data)

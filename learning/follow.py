@@ -24,7 +24,8 @@ from healing import trust
 from healing.models import LedgerEntry
 from learning import ranker
 from learning.broker import outcomes
-from learning.models import Course, Cursor, Hour, Lesson, Repair, Weight
+from learning.models import Course, Cursor, Hour, Lesson, Repair, Shadow, Weight
+from learning.shadow import Watching
 from selfheal import lessons, scores
 from selfheal.ranking import Trial
 
@@ -61,7 +62,7 @@ def follow(at: datetime | None = None) -> int:
 def again() -> None:
     """Forget what was learnt, and read the log from entry 0."""
     with transaction.atomic():
-        for model in (Lesson, Course, Hour, Repair, Weight):
+        for model in (Lesson, Course, Hour, Repair, Weight, Shadow):
             model._default_manager.all().delete()
         outcomes.forget()
         Cursor.objects.filter(name=NAME).update(next_index=0)
@@ -79,6 +80,7 @@ class _Batch:
         self.counts: dict[HourKey, Counter[str]] = {}
         self.repairs: Counter[tuple[HourKey, int]] = Counter()
         self.memory = outcomes.Remembering()
+        self.shadows = Watching()
         self.trials: list[Trial] = []
         self.evidence: list[scores.Evidence] = []
 
@@ -90,12 +92,14 @@ class _Batch:
                 self._take(index, lesson, leaf)
             else:
                 self.memory.entry(leaf)
+                self.shadows.entry(leaf)
         Lesson.objects.bulk_create(self.lessons)
         fields = [f.name for f in Course._meta.fields if not f.primary_key]
         Course.objects.bulk_create(self.courses.values(), update_conflicts=True, unique_fields=["run"], update_fields=fields)
         _add(Hour, self.counts)
         _add(Repair, {(*key, bucket): {"count": count} for (key, bucket), count in self.repairs.items()})
         self.memory.save()
+        self.shadows.save()
         ranker.remember(self.trials)
         trust.learn(self.evidence, self.at)
 
@@ -104,6 +108,9 @@ class _Batch:
         if course is None:
             return  # its proposal is older than the log
         self._judge(index, lesson, leaf, course)
+        self.shadows.proposed(course, lesson, leaf)
+        if lesson.judged:
+            self.shadows.said(course, leaf)
         if lesson.began:
             course.started_at = lesson.at
             self._count(course, lesson.at, runs=1)

@@ -34,7 +34,7 @@ COMMANDS = {
     "problems": "List what is healed again and again, acknowledge it.",
     "autonomy": "List what playbooks may do alone; grant and revoke it.",
     "trust": "Say how far actors are trusted and why; set it, take that back.",
-    "learning": "Judge the ranker by the recorded runs; read what was learnt from the log again.",
+    "learning": "Judge the ranker, or a playbook that was only observed; read what was learnt again.",
     "windows": "List change windows and freezes, say what comes next, check a time or a file.",
     "silences": "List silences; propose nothing for a service, labels or an incident for a while.",
     "kill-switch": "Stop or pause all healing, release it.",

@@ -40,6 +40,13 @@ HEALTH = {"healthy": "success", "degraded": "warning", "critical": "danger", "un
 KILL = {"off": "success", "pause": "warning", "kill": "danger"}
 SILENCE = {"active": "warning", "planned": "info", "over": ""}
 TRUST = {"low": "danger", "enough": "success"}
+SHADOW = {
+    "agreed": "success",
+    "would_have_helped": "success",
+    "would_have_harmed": "danger",
+    "unknown": "",
+    "going_on": "info",
+}
 PROBLEM = {"open": "danger", "ack": "success"}
 WINDOW = {"window": "success", "freeze": "info"}
 
@@ -59,5 +66,6 @@ COLOURS: dict[str, dict[str, str]] = {
     "silence": SILENCE,
     "problem": PROBLEM,
     "trust": TRUST,
+    "shadow": SHADOW,
     "window": WINDOW,
 }

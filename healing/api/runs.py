@@ -13,10 +13,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from healing import runs
+from healing import runs, shadow
 from healing.api import filters
+from healing.api.auth import caller
 from healing.api.base import ApiView, Body, One, Text
 from healing.models import PutBack, Run, Step
+from selfheal.shadow import Judgement
 from selfheal.states import RunStatus
 
 
@@ -134,6 +136,24 @@ class Abort(One):
         _run(pk)
         reason = self.read(Reason)["reason"]
         runs.abort(pk, actor=request.user.get_username(), reason=reason, at=timezone.now())
+        return Response(RunRow(_run(pk)).data)
+
+
+class Word(Body):
+    judgement = serializers.ChoiceField(choices=list(Judgement))
+    reason = Text(max_length=shadow.MAX_NOTE)
+
+
+class Judge(One):
+    serializer_class = RunRow
+    scopes = {"POST": "operate"}
+
+    @extend_schema(operation_id="runs_judge", request=Word, responses=RunRow)
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        """Say what a run would have done that only the mode kept from starting. 409 for any other."""
+        _run(pk)
+        said = self.read(Word)
+        shadow.say(pk, said["judgement"], said["reason"], caller(request), timezone.now())
         return Response(RunRow(_run(pk)).data)
 
 

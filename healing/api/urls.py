@@ -49,6 +49,7 @@ self_heal = [
     path("runs", runs.Runs.as_view()),
     path("runs/<uuid:pk>", runs.OneRun.as_view()),
     path("runs/<uuid:pk>/abort", runs.Abort.as_view()),
+    path("runs/<uuid:pk>/judge", runs.Judge.as_view()),
     path("problems", debt.Problems.as_view()),
     path("problems/<uuid:pk>", debt.OneProblem.as_view()),
     path("problems/<uuid:pk>/ack", debt.Acknowledge.as_view()),
