@@ -79,7 +79,7 @@ class Watching:
     def __init__(self) -> None:
         self.fresh: list[Shadow] = []
         self.ends: dict[uuid.UUID, list[tuple[datetime, str]]] = {}
-        self.words: list[tuple[Course, dict[str, Any]]] = []
+        self.words: list[tuple[uuid.UUID, str, dict[str, Any]]] = []
 
     def proposed(self, course: Course, lesson: Lesson, leaf: Mapping[str, Any]) -> None:
         """A proposal by the scheduler, if only the mode denied it."""
@@ -99,9 +99,9 @@ class Watching:
 
     def said(self, course: Course, leaf: Mapping[str, Any]) -> None:
         """A person's word about a run that was none."""
-        self.words.append(
-            (course, {"said": leaf["payload"]["judgement"], "said_by": leaf["actor"], "note": leaf["payload"]["reason"]})
-        )
+        word = {"said": leaf["payload"]["judgement"], "said_by": leaf["actor"], "note": leaf["payload"]["reason"]}
+        if course.incident:
+            self.words.append((course.incident, course.playbook, word))
 
     def save(self) -> None:
         Shadow.objects.bulk_create(self.fresh, ignore_conflicts=True)
@@ -109,8 +109,8 @@ class Watching:
             later = [end for end in self.ends[row.incident] if end[0] >= row.proposed_at]
             if later:
                 Shadow.objects.filter(pk=row.pk).update(over_at=later[0][0], over_by=later[0][1])
-        for course, word in self.words:
-            Shadow.objects.filter(incident=course.incident, playbook=course.playbook).update(**word)
+        for incident, playbook, word in self.words:
+            Shadow.objects.filter(incident=incident, playbook=playbook).update(**word)
 
     def _end(self, incident: str, at: datetime, by: str) -> None:
         self.ends.setdefault(uuid.UUID(incident), []).append((at, by))
