@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 
 from healing.api import filters
 from healing.api.base import ApiView, One
+from healing.models import Playbook
 from learning.aggregates import SPANS, learning
 from learning.models import Lesson, Shadow
 from learning.shadow import score
@@ -130,10 +132,9 @@ class ScoreAnswer(serializers.Serializer[Any]):
 class ShadowScore(One):
     serializer_class = ScoreAnswer
 
-    @extend_schema(operation_id="learning_shadow", parameters=[PLAYBOOK], responses=ScoreAnswer)
-    def get(self, request: Request) -> Response:
+    @extend_schema(operation_id="playbooks_shadow", responses=ScoreAnswer)
+    def get(self, request: Request, name: str) -> Response:
         """What would have come of a playbook where services are only observed: agreed, would have helped, would have harmed."""
-        name = filters.text(request, "playbook")
-        if not name:
-            raise Invalid("names a playbook", field="playbook")
+        if not Playbook.objects.filter(name=filters.storable(name)).exists():
+            raise Http404
         return Response(ScoreAnswer(score(name)).data)

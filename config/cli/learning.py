@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -56,7 +57,7 @@ def shadow(
     as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Say what would have come of a playbook where services are only observed."""
-    found = connect().get("/api/self_heal/learning/shadow", playbook=playbook)
+    found = connect().get(f"/api/self_heal/playbooks/{quote(playbook, safe='')}/shadow")
     if as_json:
         print_json(found)
         return

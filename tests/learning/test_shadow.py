@@ -174,9 +174,9 @@ def test_a_run_that_was_more_than_a_shadow_is_not_judged(shadow_run: Run) -> Non
 def test_programs_read_the_score_and_judge(shadow_run: Run) -> None:
     make_roles()
     api = Api(make_user("olga", role="operator"), "read", "operate")
-    said = api.get("learning/shadow", playbook="restart-unit").json()
+    said = api.get("playbooks/restart-unit/shadow").json()
     assert (said["going_on"], said["courses"][0]["course"]["run"]) == (1, str(shadow_run.pk))
-    assert problem(api.get("learning/shadow"), 400)["field"] == "playbook"
+    problem(api.get("playbooks/nobody/shadow"), 404)
     assert problem(api.post(f"runs/{shadow_run.pk}/judge", {"judgement": "good", "reason": WHY}), 400)["field"] == "judgement"
     assert api.post(f"runs/{shadow_run.pk}/judge", {"judgement": "agreed", "reason": WHY}).status_code == 200
     problem(

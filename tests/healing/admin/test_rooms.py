@@ -22,7 +22,6 @@ from healing.models import (
     LedgerEntry,
     LedgerHead,
     LedgerOutbox,
-    Problem,
     Record,
     Run,
     Service,
@@ -36,6 +35,7 @@ from tests.factories import (
     make_incident,
     make_line,
     make_playbook,
+    make_problem,
     make_request,
     make_run,
     make_service,
@@ -90,13 +90,7 @@ def full_house() -> None:
     Record.objects.create(diagnosis="service_down", playbook="restart-unit", started=3, succeeded=2)
     DomainApprover.objects.create(domain="host", user=make_user("ann", role="approver"))
     Backoff.objects.create(service=web, target="web-01", diagnosis="service_down", next_allowed_at=timezone.now())
-    Problem.objects.create(
-        service=web,
-        diagnosis="service_down",
-        heals=7,
-        seconds=900,
-        **dict.fromkeys(("first_at", "last_at", "opened_at"), run.created_at),
-    )
+    make_problem(web)
     TrustScore.objects.create(kind="playbook", name="restart-unit")
     write_entry(0)
     LedgerHead.objects.create(size=1, root=b"r" * 32, note="origin\n1\n", at=timezone.now())
