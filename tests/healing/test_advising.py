@@ -13,6 +13,7 @@ from config.cli import run as selfheal
 from healing import advising, scheduler
 from healing.admin.base import address_of
 from healing.advising import Adviser
+from healing.ledger.replay import replay_run
 from healing.models import Incident, LedgerOutbox, Playbook, Run
 from healing.runs import starting
 from selfheal.canonical import digest
@@ -128,6 +129,14 @@ def test_an_auditor_draws_the_samples_again_from_the_log(at: datetime, incident:
     drawn = drawn_again(choice)
     assert len(drawn) == 2
     assert drawn == {row["playbook"]: row["sample"] for row in choice["candidates"]}
+
+
+def test_the_replay_of_a_run_draws_its_choice_again(at: datetime, incident: Incident) -> None:
+    run = proposed(at)
+    assert replay_run(run.pk).agrees
+    run.decision["choice"]["candidates"][0]["sample"] = "0.999999"
+    run.save()
+    assert [each.field for each in replay_run(run.pk).differences] == ["choice"]
 
 
 def test_the_same_incident_draws_anew_with_its_next_proposal(at: datetime, incident: Incident) -> None:

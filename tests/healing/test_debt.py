@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from config.cli import run as selfheal
-from healing import debt
+from healing import debt, metrics, why
 from healing.admin.base import address_of
 from healing.governance import world
 from healing.models import Channel, LedgerOutbox, Notification, Problem, Run, Service
@@ -20,7 +20,7 @@ from healing.proposals import decide
 from healing.runs.ending import finish
 from selfheal.errors import Conflict, Invalid, NotAllowed
 from selfheal.states import RunStatus, Trigger
-from tests.factories import make_incident, make_plan, make_playbook, make_roles, make_run, make_service, make_user
+from tests.factories import make_decision, make_incident, make_plan, make_playbook, make_roles, make_run, make_service, make_user
 from tests.healing.api.conftest import Api, problem
 
 pytestmark = pytest.mark.django_db
@@ -240,3 +240,19 @@ def test_the_command_line_lists_and_acknowledges(shop: Service, capsys: Any, mon
     assert "service_down of shop is acknowledged by olga" in capsys.readouterr().out
     assert selfheal(["problems", "list"]) == 0
     assert "nothing is healed again and again" in capsys.readouterr().out
+
+
+def test_the_first_page_and_the_metrics_tell_of_it(shop: Service, at: datetime, client: Any) -> None:
+    healed_often(shop, at)
+    client.force_login(make_user("vera"))
+    page = " ".join(client.get("/admin/").content.decode().split())
+    assert "Service down of shop" in page
+    assert "selfheal_problems_open 1.0" in metrics.text(at).decode()
+
+
+def test_who_asks_why_a_person_is_asked_hears_what_to_do(shop: Service) -> None:
+    healed_often(shop, timezone.now())
+    incident = make_incident(shop, target="shop-03")
+    rules = [{"rule": "root_cause", "verdict": "approval", "reason": "a problem"}]
+    make_run(incident, decision=make_decision(rules=rules))
+    assert "selfheal problems" in why.of_incident(incident, timezone.now()).todo
