@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from selfheal.choices import Candidate
 from selfheal.ranking import Ranker, Trial
-from selfheal.trust import order_of
 
 RUNS = 5_000
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -63,7 +63,7 @@ def greedy() -> tuple[Choose, See]:
 def by_record() -> tuple[Choose, See]:
     """The fixed order of `SELF_HEAL_RANKER=fixed`, of playbooks of one impact: the best lower bound so far."""
     counts = {name: [0, 0] for name in RATES[0]}
-    return lambda at, chance: min(counts, key=lambda name: order_of("low", *counts[name], name)), _counting(counts)
+    return lambda at, chance: min(counts, key=lambda name: Candidate(name, "low", *counts[name]).place), _counting(counts)
 
 
 def always_the_first() -> tuple[Choose, See]:
