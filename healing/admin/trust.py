@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
 
 from healing import trust
 from healing.admin import labels, words
-from healing.admin.base import Act, PageAdmin, Reason
-from healing.models import TrustEvidence, TrustScore
+from healing.admin.base import REFUSALS, Act, PageAdmin, Reason, address_of
+from healing.admin.forms import PageForm, form_page, reason_field, refused
+from healing.models import Token, TrustEvidence, TrustScore
 from healing.plots import Plot, Series, lines
-from selfheal.scores import FLOOR, LONGEST
+from selfheal.scores import FLOOR, LONGEST, Kind
 
 DAYS = LONGEST.days
 
@@ -49,6 +52,21 @@ def take_back(request: HttpRequest, thing: TrustScore, said: dict[str, Any], at:
     return f"what was earned stands again: {after.words}"
 
 
+class NewForm(PageForm):
+    """Somebody, or something, of whom nothing may be known yet."""
+
+    kind = forms.ChoiceField(choices=[(kind.value, kind.value) for kind in Kind], initial=Kind.AGENT)
+    name = forms.CharField(max_length=trust.MAX_NAME, help_text="as the log names it; of a token its public id")
+    score = forms.FloatField(label="Score (0 to 1)", widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.01"}))
+    days = forms.IntegerField(
+        label=f"Days (1 to {DAYS})",
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="empty: until it is taken back",
+    )
+    reason = reason_field(trust.MAX_REASON)
+
+
 @admin.register(TrustScore)
 class TrustAdmin(PageAdmin):
     page_template = "admin/healing/trust.html"
@@ -57,7 +75,8 @@ class TrustAdmin(PageAdmin):
     search_fields = ("name",)
     empty_title = "Nothing is known of anybody yet"
     empty_hint = "What comes of runs speaks for or against what set them off, what ran, its domain, and who asked by which token."
-    empty_next = (("Runs", "/admin/healing/run/"),)
+    empty_next = (("Runs", "/admin/healing/run/"), ("Set trust", "new/", trust.PERMISSION))
+    actions_list = ("new",)
     acts = (
         Act("set", "Set trust", trust.PERMISSION, set_trust, "Let your word stand in the place of what it earned?", Setting),
         Act(
@@ -95,6 +114,28 @@ class TrustAdmin(PageAdmin):
         until = f", until {words.clock(row.set_until, timezone.now())}" if row.set_until else ""
         return f"by {row.set_by}{until}"
 
+    def has_configure_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return bool(request.user.has_perm(trust.PERMISSION))
+
+    @action(description="Set trust", url_path="new", permissions=["configure"])
+    def new(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_configure_permission(request):
+            raise PermissionDenied
+        form = NewForm(request.POST or None)
+        if request.method == "POST" and form.is_valid() and self._set(request, form):
+            row = TrustScore.objects.get(kind=form.cleaned_data["kind"], name=form.cleaned_data["name"])
+            return HttpResponseRedirect(address_of(row))
+        return form_page(self, request, "trust_form", form, None, "Set trust")
+
+    def _set(self, request: HttpRequest, form: NewForm) -> bool:
+        said = form.cleaned_data
+        try:
+            trust.set_by_hand(**said, user=request.user, at=timezone.now())  # type: ignore[arg-type]  # signed in
+        except REFUSALS as refusal:
+            refused(request, form, refusal)
+            return False
+        return True
+
     def page(self, request: HttpRequest, thing: TrustScore, at: datetime) -> dict[str, Any]:
         evidence = trust.evidence_of(thing)
         return {
@@ -103,6 +144,7 @@ class TrustAdmin(PageAdmin):
             "evidence": evidence,
             "changes": trust.changes_of(thing),
             "plot": course(evidence),
+            "token": _token(thing),
         }
 
 
@@ -112,6 +154,15 @@ def course(evidence: list[TrustEvidence]) -> Plot:
     series = (Series("earned", "plot-good", [row.score for row in rows]),)
     names = [f"{row.at.day} {row.at:%b}" for row in rows]
     return lines("trust", "What it earned", names, series, text=lambda value: f"{value:.2f}", empty="Nothing was said of it yet.")
+
+
+def _token(row: TrustScore) -> Token | None:
+    """The token that is meant, while it is there."""
+    try:
+        public_id = uuid.UUID(row.name) if row.kind == Kind.TOKEN else None
+    except ValueError:
+        return None
+    return Token.objects.select_related("user").filter(public_id=public_id).first() if public_id else None
 
 
 def _of(row: TrustScore) -> trust.Known:

@@ -41,7 +41,7 @@ class Problem(UUIDModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.diagnosis} of {self.service.name}, again and again"
+        return f"{self.diagnosis.replace('_', ' ')} of {self.service.name}, again and again"
 
     @property
     def minutes(self) -> int:

@@ -150,3 +150,36 @@ def test_the_command_line_lists_shows_sets_and_takes_back(row: TrustScore, capsy
     assert "is trusted 0.10: set by root: it deletes things" in capsys.readouterr().out
     assert selfheal(["trust", "take-back", *actor, "--reason", "no need", "--user", "root"]) == 0
     assert "is trusted 0.29" in capsys.readouterr().out
+
+
+NEW = "/admin/healing/trustscore/new/"
+FORM = {"kind": "agent", "name": "bot", "score": "0.2", "days": "", "reason": WHY}
+
+
+def test_an_admin_sets_trust_in_somebody_of_whom_nothing_is_known(client: Any) -> None:
+    client.force_login(make_user("root", role="admin"))
+    assert client.get(NEW).status_code == 200
+    assert "bot is trusted 0.20" in text_of(client.post(NEW, FORM, follow=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"score": "3"}, "Is from 0 to 1."), ({"score": "0.9"}, "More trust than was earned")]
+)
+def test_what_is_refused_stands_at_its_field(client: Any, changes: dict[str, str], said: str) -> None:
+    client.force_login(make_user("root", role="admin"))
+    assert said in text_of(client.post(NEW, {**FORM, **changes}))
+    assert not TrustScore.objects.exclude(set_to=None).exists()
+
+
+def test_an_approver_has_no_such_form(client: Any) -> None:
+    client.force_login(make_user("anna", role="approver"))
+    assert client.get(NEW).status_code == 403
+
+
+def test_the_page_of_a_token_says_whose_it_is(client: Any) -> None:
+    make_roles()
+    api = Api(make_user("vera"), "read")
+    at = timezone.now()
+    trust.learn([Evidence(Actor(Kind.TOKEN, str(api.token.public_id)), 1, at, True, "it held")], at)
+    client.force_login(api.user)
+    assert "test of vera" in text_of(client.get(address_of(TrustScore.objects.get())))

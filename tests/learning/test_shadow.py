@@ -139,7 +139,7 @@ def test_a_person_says_on_the_page_of_the_run_and_the_playbook_shows_it(shadow_r
         continue
     page = " ".join(client.get(address_of(shadow_run.playbook)).content.decode().split())
     assert f"olga says so: {WHY}" in page
-    assert "Would have harmed</dt><dd>1</dd>" in page
+    assert "Would have harmed: <strong>1</strong>" in page
 
 
 def test_a_playbook_that_was_never_in_shadow_says_so(client: Any) -> None:
