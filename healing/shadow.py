@@ -7,6 +7,7 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
+import logging
 import uuid
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,8 @@ from healing.transitions import record
 from selfheal.errors import Conflict, Invalid, NotAllowed
 from selfheal.shadow import Judgement, would_run
 
+logger = logging.getLogger(__name__)
+
 PERMISSION = "healing.operate"
 MAX_NOTE = 2_000
 
@@ -30,8 +33,15 @@ def is_shadow(run: Run) -> bool:
 
 
 def score_of(playbook: str) -> Any:
-    """Of a playbook by its name: {tally, of, courses}, as `learning.shadow` has it; None: nobody keeps one."""
-    return import_string(settings.SHADOW_SCORE)(playbook) if settings.SHADOW_SCORE else None
+    """Of a playbook by its name: {tally, of, courses}, as `learning.shadow` has it; None: nobody keeps one, or it cannot be read.
+
+    Advice that fails takes no page away.
+    """
+    try:
+        return import_string(settings.SHADOW_SCORE)(playbook) if settings.SHADOW_SCORE else None
+    except Exception:
+        logger.exception("the shadow score of %s cannot be read", playbook)
+        return None
 
 
 def say(run_id: uuid.UUID, judgement: str, note: str, user: User, at: datetime) -> None:

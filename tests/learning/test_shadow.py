@@ -147,8 +147,9 @@ def test_a_playbook_that_was_never_in_shadow_says_so(client: Any) -> None:
     assert "It would not have run yet" in client.get(address_of(make_playbook())).content.decode()
 
 
-def test_without_anybody_who_keeps_scores_the_page_has_none(client: Any, settings: Any) -> None:
-    settings.SHADOW_SCORE = ""
+@pytest.mark.parametrize("path", ["", "no.such.module"])
+def test_without_anybody_who_keeps_scores_the_page_has_none(client: Any, settings: Any, path: str) -> None:
+    settings.SHADOW_SCORE = path
     client.force_login(make_user("vera"))
     assert "only observed" not in client.get(address_of(make_playbook())).content.decode()
 
