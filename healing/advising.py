@@ -41,20 +41,23 @@ class Adviser:
             return Order(tuple(candidates))
         if not settings.PLAYBOOK_ORDER or self.silent:
             return Order(tuple(candidates), fallback=self.silent or NONE)
+        began = self.clock()
+        order = self._asked(incident, candidates, at)
+        if (took := self.clock() - began) > SECONDS:
+            self.silent = f"the adviser took {took:.1f} s, more than {SECONDS:g} s"
+        return Order(tuple(candidates), fallback=self.silent) if self.silent or order is None else order
+
+    def _asked(self, incident: Incident, candidates: Sequence[Candidate], at: datetime) -> Order | None:
+        """What it says; None where it failed, which `silent` tells."""
         names = tuple(each.playbook for each in candidates)
         question = Question(incident.service.name, incident.diagnosis, names, seed_of(incident), at)
-        began = self.clock()
         try:
             places: list[Place] = import_string(settings.PLAYBOOK_ORDER)(question)
-            order = choices.advised(candidates, places, settings.SELF_HEAL_RANKER, question.seed)
+            return choices.advised(candidates, places, settings.SELF_HEAL_RANKER, question.seed)
         except Exception as error:
             logger.exception("the adviser %s failed", settings.PLAYBOOK_ORDER)
             self.silent = f"the adviser failed: {type(error).__name__}: {str(error)[:200]}"
-            return Order(tuple(candidates), fallback=self.silent)
-        if (took := self.clock() - began) > SECONDS:
-            self.silent = f"the adviser took {took:.1f} s, more than {SECONDS:g} s"
-            return Order(tuple(candidates), fallback=self.silent)
-        return order
+            return None
 
 
 def seed_of(incident: Incident) -> str:
