@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
 
-from healing import guardrail, ledger, notifications, windows
+from healing import debt, guardrail, ledger, notifications, windows
 from healing.half_done import half_done as list_half_done
 from healing.mode import global_mode
 from healing.models import Control, Incident, Playbook, Record, Run, Service
@@ -205,6 +205,7 @@ def facts_for(
         storm=world.storm,
         failing=_failing(playbook, at),
         distrust=distrust(behind, at),
+        debt=debt.stopped(service, diagnosis),
         alertmanager=doubt,
         autoapprove_low_risk=settings.SELF_HEAL_AUTOAPPROVE_LOW_RISK,
         opens_at=opens_at,

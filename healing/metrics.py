@@ -32,10 +32,21 @@ from healing.models import (
     LedgerPatrol,
     LedgerPlace,
     Notification,
+    Problem,
     Run,
 )
 from healing.scheduler_state import backoff_active, proposals_of_the_hour, running
-from selfheal.states import ALIVE_RUN, LIVE_INCIDENT, ApprovalStatus, GlobalMode, KillState, Outcome, RunStatus, Severity
+from selfheal.states import (
+    ALIVE_RUN,
+    LIVE_INCIDENT,
+    ApprovalStatus,
+    GlobalMode,
+    KillState,
+    Outcome,
+    ProblemStatus,
+    RunStatus,
+    Severity,
+)
 
 Sample = tuple[tuple[str, ...], float]  # values of the labels, the number
 PREFIX = "selfheal_"
@@ -112,6 +123,10 @@ def _incidents(known: Known) -> Iterable[Sample]:
     live = Incident.objects.filter(status__in=LIVE_INCIDENT)
     found = dict(live.order_by().values_list("severity").annotate(Count("pk")))
     return (((severity,), found.get(severity, 0)) for severity in Severity)
+
+
+def _problems(known: Known) -> Iterable[Sample]:
+    return _one(Problem.objects.filter(status=ProblemStatus.OPEN).count())
 
 
 def _pending(known: Known) -> Iterable[Sample]:
@@ -228,6 +243,7 @@ METRICS = (
     Described("approvals_pending", GAUGE, "Approval requests that wait for a person.", ("impact",), _pending),
     Described("approval_oldest_seconds", GAUGE, "How long the oldest request waits; 0: none does.", (), _oldest_approval),
     Described("incidents_live", GAUGE, "Incidents that are open or acknowledged.", ("severity",), _incidents),
+    Described("problems_open", GAUGE, "What is healed again and again, and nobody has acknowledged.", (), _problems),
     Described("ledger_entries", GAUGE, "Entries under the last signed head of the log.", (), _ledger_size),
     Described("ledger_pending", GAUGE, "Entries that the sequencer has not signed yet.", (), _ledger_pending),
     Described("ledger_pending_seconds", GAUGE, "Age of the oldest of these; 0: there is none.", (), _ledger_pending_age),

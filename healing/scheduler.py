@@ -16,6 +16,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from healing import correlation, counters, flaps, found, notifications, pacing, silences
+from healing.advising import Adviser
 from healing.alertmanager import Asked
 from healing.gathering import SECONDS
 from healing.governance import note_storm, world
@@ -32,8 +34,9 @@ from healing.mode import global_mode
 from healing.models import Incident, Playbook, Record, Run, Service, User
 from healing.proposals import Resolved, decide, decision_json, make, plan_for, refused_plan
 from healing.transitions import Line, record_many
-from selfheal import backoff, trust
+from selfheal import backoff
 from selfheal.canonical import digest
+from selfheal.choices import Candidate, Order, fixed_order
 from selfheal.errors import Conflict, Invalid, NotAllowed
 from selfheal.playbooks import NotApplicable
 from selfheal.states import GlobalMode, IncidentStatus, KillState, Trigger
@@ -219,46 +222,50 @@ def _why(incident: Incident, skip: backoff.Skip, since: str | None, at: datetime
 
 
 class Shelf:
-    """The active playbooks, read once a look when one is wanted, in the order in which they are tried for a diagnosis."""
+    """The active playbooks, read once a look when one is wanted, and in which order they are tried for an incident."""
 
     def __init__(self) -> None:
-        self.ordered: dict[str, list[Playbook]] = {}
+        self.adviser = Adviser()
+        self.candidates: dict[str, tuple[Candidate, ...]] = {}
 
     @cached_property
-    def active(self) -> list[Playbook]:
-        return list(Playbook.objects.filter(active=True))
+    def active(self) -> dict[str, Playbook]:
+        return {playbook.name: playbook for playbook in Playbook.objects.filter(active=True)}
 
-    def of(self, diagnosis: str) -> list[Playbook]:
-        if diagnosis not in self.ordered:
-            self.ordered[diagnosis] = _ordered([p for p in self.active if diagnosis in p.diagnoses], diagnosis)
-        return self.ordered[diagnosis]
+    def order(self, incident: Incident, at: datetime) -> Order:
+        diagnosis = incident.diagnosis
+        if diagnosis not in self.candidates:
+            self.candidates[diagnosis] = _candidates([p for p in self.active.values() if diagnosis in p.diagnoses], diagnosis)
+        return self.adviser.order(incident, self.candidates[diagnosis], at)
 
 
 def choose(incident: Incident, shelf: Shelf, at: datetime) -> Resolved | backoff.Skip:
-    """The first playbook that applies, by impact, record and name; where there is none, the first that is out of its bounds, with
-    what policy denies it for; or why none applies."""
-    reasons, refused, until = [], None, time.monotonic() + SECONDS
-    for playbook in shelf.of(incident.diagnosis):
+    """The first playbook that applies, in the order of `healing.advising`; where there is none, the first that is out of its
+    bounds, with what policy denies it for; or why none applies."""
+    reasons: dict[str, str] = {}
+    refused, until = None, time.monotonic() + SECONDS
+    order = shelf.order(incident, at)
+    for name in order.names:
+        playbook = shelf.active[name]
         try:
-            return Resolved(playbook, plan_for(incident, playbook, {}, until=until))
+            return Resolved(playbook, plan_for(incident, playbook, {}, until=until), choice=order.told(name, reasons))
         except NotApplicable as error:
-            reasons.append(f"{playbook.name}: {error}")
+            reasons[name] = str(error)
         except Invalid as error:
             refused = refused or Resolved(playbook, refused_plan(incident, playbook, {}), (str(error),))
+            reasons[name] = str(error)
     if refused:
-        return refused
-    detail = "; ".join(reasons) or f"no playbook for {incident.diagnosis}"
+        said = reasons.pop(refused.playbook.name)
+        return replace(refused, choice={**order.told(refused.playbook.name, reasons), "problem": said})
+    detail = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or f"no playbook for {incident.diagnosis}"
     return backoff.Skip("no_playbook", detail, at + NO_PLAYBOOK_AGAIN)
 
 
-def _ordered(playbooks: list[Playbook], diagnosis: str) -> list[Playbook]:
-    records = {r.playbook: r for r in Record.objects.filter(diagnosis=diagnosis)}
-
-    def order(playbook: Playbook) -> tuple[int, float, str]:
-        r = records.get(playbook.name)
-        return trust.order_of(playbook.impact, r.succeeded if r else 0, r.started if r else 0, playbook.name)
-
-    return sorted(playbooks, key=order)
+def _candidates(playbooks: list[Playbook], diagnosis: str) -> tuple[Candidate, ...]:
+    """In the fixed order."""
+    records = {r.playbook: r for r in Record.objects.filter(diagnosis=diagnosis)} if playbooks else {}
+    counts = {name: (record.succeeded, record.started) for name, record in records.items()}
+    return fixed_order(Candidate(p.name, p.impact, *counts.get(p.name, (0, 0))) for p in playbooks)
 
 
 def propose(

@@ -43,6 +43,7 @@ EVENTS: dict[str, Event] = {
     "run.aborted": Event("Run aborted", "a run that had started was ended"),
     "run.not_held": Event("The fix did not hold", "what was healed came back within 15 minutes"),
     "autonomy.demoted": Event("Asks again", "a playbook lost its autonomy by a bad run"),
+    "problem.opened": Event("Healed again and again", "a service needs its cause found; until somebody has it, people are asked"),
     "put_back.failed": Event("Not put back", "a change for a while could not be put back: a person has to"),
     "playbook.message": Event("A playbook says", "a playbook tells people by its step notify"),
     "storm.tripped": Event("Storm", "so much is unhealthy that nothing starts by itself"),

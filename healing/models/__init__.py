@@ -2,6 +2,7 @@
 
 from .access import Token, User
 from .approvals import ApprovalRequest, DomainApprover, Vote
+from .debt import Problem, ProblemIncident
 from .governance import Backoff, Control, Record, TriggerSource, TrustEvidence, TrustScore, Window
 from .idempotency import IdempotentCall
 from .incidents import Episode, Incident, TimelineEvent, UnmatchedAlert
@@ -47,6 +48,8 @@ __all__ = [
     "MapRule",
     "Notification",
     "Playbook",
+    "Problem",
+    "ProblemIncident",
     "PutBack",
     "Record",
     "Run",

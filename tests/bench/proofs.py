@@ -1,4 +1,4 @@
-"""An inclusion proof in a log of a million entries, against reading one entry by its index. No entry is signed: none is verified."""
+"""An inclusion proof in a log of a million entries, against reading one entry by its index. No entry is signed."""
 
 from __future__ import annotations
 
