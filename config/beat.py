@@ -18,8 +18,10 @@ from kombu.exceptions import OperationalError
 
 from config.celery import app
 from healing import heartbeats
+from healing.ledger.patrol import EVERY as PATROL_SECONDS
 from healing.ledger.pushing import EVERY as PUSH_SECONDS
 from learning.tasks import EVERY as LEARNING_SECONDS
+from metafocus.tasks import PROBE_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,10 @@ def schedule() -> list[Job]:
         Job("healing.tasks.measure", float(settings.SELF_HEAL_POLL_SECONDS)),
         Job("healing.tasks.watchdog", 5.0),
         Job("healing.tasks.push_heads", PUSH_SECONDS),
+        Job("healing.tasks.patrol_log", PATROL_SECONDS),
         Job("learning.tasks.follow", LEARNING_SECONDS),
+        Job("metafocus.tasks.cycle", float(settings.META_LOOP_CYCLE_SECONDS)),
+        Job("metafocus.tasks.probe", PROBE_SECONDS),
     ]
 
 

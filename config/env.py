@@ -19,6 +19,7 @@ from zoneinfo import available_timezones
 
 import environ
 
+from selfheal.choices import FIXED, RANKERS
 from selfheal.errors import Invalid
 from selfheal.outside import Place, parse_place, parse_witness
 from selfheal.states import ROLES, Impact, Level
@@ -124,8 +125,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SELF_HEAL_MAX_CONCURRENT_RUNS", "int", 0, "default 10, embedded 4; the rest stay queued", between(0, 1000)),
     Setting("SELF_HEAL_STORM_PERCENT", "int", 40, "share of unhealthy services that is a storm", between(1, 100)),
     Setting("SELF_HEAL_STORM_MIN_SERVICES", "int", 5, "and at least that many of them", between(1)),
+    Setting("SELF_HEAL_PROBLEM_HEALS", "int", 7, "healed so often it is a problem, and asks; 0: never", between(0, 1000)),
+    Setting("SELF_HEAL_PROBLEM_DAYS", "int", 7, "within so many days", between(1, 365)),
     Setting("SELF_HEAL_AUTOAPPROVE_LOW_RISK", "bool", True, "false: a person decides everything"),
     Setting("SELF_HEAL_GUARDRAIL_CEILING", "str", "maintain", "the loosest level of the meta loop", one_of(*Level)),
+    Setting("SELF_HEAL_PREDICTIVE_SHADOW", "bool", True, "forecasts are recorded and scored, they propose nothing"),
+    Setting("META_LOOP_CYCLE_SECONDS", "int", 120, "a cycle of the meta loop, seconds", between(1)),
+    Setting("SELF_HEAL_RANKER", "str", FIXED, "who says what is tried first; fixed: sampling in shadow", one_of(*RANKERS)),
     Setting("SELF_HEAL_CHANGE_WINDOW", "str", "Mon-Fri 09:00-18:00", "used where no calendar is configured", _window),
     Setting("SELF_HEAL_TIME_ZONE", "str", "", "zone of windows and of what people see", _zone),
     Setting("SELF_HEAL_APPROVAL_TTL_MIN", "int", 60, "pending → expired, minutes", between(1)),

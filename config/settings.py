@@ -37,8 +37,13 @@ SELF_HEAL_PROPOSALS_PER_HOUR: int = _values["SELF_HEAL_PROPOSALS_PER_HOUR"]
 SELF_HEAL_MAX_CONCURRENT_RUNS: int = _values["SELF_HEAL_MAX_CONCURRENT_RUNS"]
 SELF_HEAL_STORM_PERCENT: int = _values["SELF_HEAL_STORM_PERCENT"]
 SELF_HEAL_STORM_MIN_SERVICES: int = _values["SELF_HEAL_STORM_MIN_SERVICES"]
+SELF_HEAL_PROBLEM_HEALS: int = _values["SELF_HEAL_PROBLEM_HEALS"]
+SELF_HEAL_PROBLEM_DAYS: int = _values["SELF_HEAL_PROBLEM_DAYS"]
 SELF_HEAL_AUTOAPPROVE_LOW_RISK: bool = _values["SELF_HEAL_AUTOAPPROVE_LOW_RISK"]
 SELF_HEAL_GUARDRAIL_CEILING: str = _values["SELF_HEAL_GUARDRAIL_CEILING"]
+SELF_HEAL_PREDICTIVE_SHADOW: bool = _values["SELF_HEAL_PREDICTIVE_SHADOW"]
+META_LOOP_CYCLE_SECONDS: int = _values["META_LOOP_CYCLE_SECONDS"]
+SELF_HEAL_RANKER: str = _values["SELF_HEAL_RANKER"]
 SELF_HEAL_CHANGE_WINDOW: str = _values["SELF_HEAL_CHANGE_WINDOW"]
 SELF_HEAL_TIME_ZONE: str = _values["SELF_HEAL_TIME_ZONE"]
 SELF_HEAL_APPROVAL_TTL_MIN: int = _values["SELF_HEAL_APPROVAL_TTL_MIN"]
@@ -123,6 +128,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "learning",
     "learning.broker",
+    "metafocus",
     "config",
 ]
 MIDDLEWARE = [
@@ -271,10 +277,14 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 
 # What the floors above give advice with, by dotted path: nothing below imports them. Empty: there is no such advice.
 SEEN_BEFORE = "learning.broker.before.seen_before"  # (incident, at) → what an incident's page shows of earlier ones
+SHADOW_SCORE = "learning.shadow.score"  # (name of a playbook) → what would have come of it where services are only observed
+PLAYBOOK_ORDER = "learning.ranker.advise"  # (selfheal.ranking.Question) → the playbooks in the order in which to try them
 
 # Pages of the sidebar that are no lists: title, icon, name of the address, what one must be allowed to see.
 ADMIN_PAGES = (
     ("Health", "monitor_heart", "health", "healing.view_run"),
+    ("Meta loop", "center_focus_strong", "meta", "healing.view_run"),
+    ("The log", "verified_user", "log", "healing.view_ledgerentry"),
     ("Learning", "school", "learning", "healing.view_run"),
     ("Memory", "psychology", "memory", "healing.view_run"),
     ("What if", "science", "what-if", "healing.view_playbook"),

@@ -10,7 +10,8 @@ class HealingConfig(AppConfig):
 
     def ready(self) -> None:
         from healing import actions, checks, sessions  # noqa: F401 - a plugin that does not fit stops every process at its start
-        from healing.ledger import guards
+        from healing.ledger import grants, guards
 
         user_logged_in.connect(sessions.begin, dispatch_uid="session_begins")
         post_migrate.connect(guards.after_migrate, sender=self, dispatch_uid="ledger_guards")
+        post_migrate.connect(grants.after_migrate, sender=self, dispatch_uid="ledger_grants")

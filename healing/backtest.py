@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from healing import catalog, windows
+from django.utils import timezone
+
+from healing import catalog, guardrail, windows
 from healing.actions import ACTIONS
 from healing.catalog.reading import Files, read_playbooks, text_of, vocabulary_of
 from healing.catalog.windows import read_windows
 from healing.checks import CHECKS
-from healing.models import Control, MapRule, Playbook, Record, Service
+from healing.models import MapRule, Playbook, Record, Service
 from selfheal import mapping, services
 from selfheal.backtest import Declared, Limits, Listed, Stands, declared_by
 from selfheal.documents import read
@@ -65,8 +67,7 @@ def from_database(values: Mapping[str, Any]) -> tuple[Declared, Level]:
     records = {(r.diagnosis, r.playbook): Stands(r.standing, r.started, r.succeeded) for r in Record.objects.all()}
     vocabulary = Vocabulary(ACTIONS, CHECKS, catalog.commands(), catalog.queries())
     more: dict[str, Any] = {"calendars": windows.in_force(), "records": records}
-    level = Control.objects.filter(pk=1).values_list("level", flat=True).first()
-    return declared_by(specs, rules, playbooks, vocabulary, **_known(values), **more), Level(level or Level.MAINTAIN)
+    return declared_by(specs, rules, playbooks, vocabulary, **_known(values), **more), guardrail.standing(timezone.now()).level
 
 
 def from_files(file: Path, values: Mapping[str, Any]) -> Declared:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from healing import found
 from healing.models import Incident, Run, Service
 from healing.runs.ending import supersede
 from healing.transitions import Line, move, open_incidents, record, record_many
@@ -120,6 +121,8 @@ def _there(service: str) -> Incident | None:
 
 def _open(name: str, parts: list[Incident], at: datetime, look_at: datetime) -> Incident | None:
     """The incident of a service that nobody complains of."""
+    if found.refusal(Trigger.AGENTIC_SPINE, CONFIDENCE, at):
+        return None
     service = Service.objects.filter(name=name, active=True).first()
     target = service.targets.order_by("name").values_list("name", flat=True).first() if service else None
     if service is None or target is None:

@@ -12,12 +12,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
 from healing import heartbeats, pools
-from healing.ledger import guards, pushing
+from healing.ledger import grants, guards, patrol, pushing
 from healing.ledger.selectors import waiting_since
 from healing.models import User
 from selfheal.errors import SelfhealError
 from selfheal.findings import Finding
 
+PATROL_LATE = timedelta(minutes=10)  # it looks each minute
 LATE = timedelta(seconds=15)  # the sequencer takes a leaf within a second
 
 
@@ -59,6 +60,17 @@ def log_guards() -> Finding:
     return Finding("log guards", not missing, ", ".join(missing) or "all there", "selfheal migrate puts them back")
 
 
+def log_grants() -> Finding:
+    """On PostgreSQL: whether a role that owns nothing is used. One role for everything is no fault, but it is said."""
+    more = grants.more_than_needed()
+    found = (
+        f"this role may {more[0]} but for the guards, which an owner may drop"
+        if more
+        else "this role may add to the log and read it"
+    )
+    return Finding("log grants", True, found)
+
+
 def log_places() -> Finding:
     """Witnesses and outside places; that the log does not go on from one of them is said before anything else."""
     found, wrong = pushing.configured(), pushing.failing()
@@ -76,6 +88,22 @@ def log_places() -> Finding:
     return Finding(
         "log outside", False, f"{first.name}: {first.error}" + (f"; and {len(wrong) - 1} more" if wrong[1:] else ""), mend
     )
+
+
+def log_patrol(at: datetime) -> Finding:
+    """What the patrol has found, or that it does not go on."""
+    row, mend = patrol.state(), "`selfheal log verify` names every entry; restore a backup that verifies, and find out who did it"
+    if row.is_wrong:
+        first = row.standing[0]["message"] if row.standing else ""
+        return Finding("log patrol", False, f"{max(row.wrong, row.passed_wrong):,} wrong: {first}", mend)
+    if row.looked_at and at - row.looked_at > PATROL_LATE:
+        return Finding("log patrol", False, f"stands still since {row.looked_at:%Y-%m-%d %H:%M} UTC", "selfheal up")
+    passed = (
+        f"all {row.passed_size:,} entries were good at {row.passed_at:%Y-%m-%d %H:%M} UTC"
+        if row.passed_at
+        else "no pass is through"
+    )
+    return Finding("log patrol", True, f"{passed}; {row.next_index:,} of {row.size:,} in this pass")
 
 
 def administrator() -> Finding:

@@ -13,9 +13,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef
 
-from healing import ledger, notifications, windows
+from healing import debt, guardrail, ledger, notifications, windows
 from healing.half_done import half_done as list_half_done
 from healing.mode import global_mode
 from healing.models import Control, Incident, Playbook, Record, Run, Service
@@ -24,7 +24,7 @@ from selfheal import graph, guardrails, policy, trust
 from selfheal.canonical import digest
 from selfheal.errors import Invalid
 from selfheal.scores import Actor
-from selfheal.states import ACTIVE_RUN, ALIVE_RUN, LIVE_INCIDENT, AbortReason, Impact, KillState, Level, Mode, Outcome
+from selfheal.states import ACTIVE_RUN, ALIVE_RUN, LIVE_INCIDENT, AbortReason, Impact, KillState, Level, Mode
 from selfheal.windows import Calendar, State, state
 
 NEWLY = timedelta(minutes=5)
@@ -127,10 +127,12 @@ class World:
     kill_switch: KillState
     level: Level
     windows: tuple[Calendar, ...]
+    attention: tuple[str, ...] = ()  # diagnoses that are looked at first
 
 
 def world(at: datetime) -> World:
-    return World(service_graph(), _storm(at), kill_state(), Level(control().level), windows.in_force())
+    rail = guardrail.standing(at)
+    return World(service_graph(), _storm(at), kill_state(), rail.level, windows.in_force(), rail.attention)
 
 
 def service_graph() -> dict[str, set[str]]:
@@ -143,9 +145,8 @@ def service_graph() -> dict[str, set[str]]:
 
 def _failing(playbook: str, at: datetime) -> str:
     """Why a playbook is stopped everywhere: its active version has just gone wrong several times. A mended one begins anew."""
-    bad = Q(outcome__in=trust.BAD_OUTCOMES) | Q(outcome=Outcome.ABORTED, abort_reason__in=trust.BAD_ABORTS) | Q(held=False)
     lately = Run.objects.filter(
-        bad,
+        guardrail.WENT_WRONG,
         playbook__in=Playbook.objects.filter(name=playbook, active=True),
         created_at__gt=at - guardrails.FAILURES_WITHIN,
         started_at__isnull=False,
@@ -204,6 +205,7 @@ def facts_for(
         storm=world.storm,
         failing=_failing(playbook, at),
         distrust=distrust(behind, at),
+        debt=debt.stopped(service, diagnosis),
         alertmanager=doubt,
         autoapprove_low_risk=settings.SELF_HEAL_AUTOAPPROVE_LOW_RISK,
         opens_at=opens_at,

@@ -29,12 +29,24 @@ from healing.models import (
     Incident,
     LedgerHead,
     LedgerOutbox,
+    LedgerPatrol,
     LedgerPlace,
     Notification,
+    Problem,
     Run,
 )
 from healing.scheduler_state import backoff_active, proposals_of_the_hour, running
-from selfheal.states import ALIVE_RUN, LIVE_INCIDENT, ApprovalStatus, GlobalMode, KillState, Outcome, RunStatus, Severity
+from selfheal.states import (
+    ALIVE_RUN,
+    LIVE_INCIDENT,
+    ApprovalStatus,
+    GlobalMode,
+    KillState,
+    Outcome,
+    ProblemStatus,
+    RunStatus,
+    Severity,
+)
 
 Sample = tuple[tuple[str, ...], float]  # values of the labels, the number
 PREFIX = "selfheal_"
@@ -113,6 +125,10 @@ def _incidents(known: Known) -> Iterable[Sample]:
     return (((severity,), found.get(severity, 0)) for severity in Severity)
 
 
+def _problems(known: Known) -> Iterable[Sample]:
+    return _one(Problem.objects.filter(status=ProblemStatus.OPEN).count())
+
+
 def _pending(known: Known) -> Iterable[Sample]:
     waiting = ApprovalRequest.objects.filter(status=ApprovalStatus.PENDING)
     found = dict(waiting.order_by().values_list("impact").annotate(Count("pk")))
@@ -153,6 +169,11 @@ def _push_failing(known: Known) -> Iterable[Sample]:
 def _push_age(known: Known) -> Iterable[Sample]:
     done = [row for row in _places(known) if row.succeeded_at]
     return (((row.name,), (known.at - row.succeeded_at).total_seconds()) for row in done if row.succeeded_at)
+
+
+def _damaged(known: Known) -> Iterable[Sample]:
+    row = LedgerPatrol.objects.filter(pk=1).first()
+    return _one(max(row.wrong, row.passed_wrong) if row else 0)
 
 
 def _heartbeats(known: Known) -> Iterable[Sample]:
@@ -222,6 +243,7 @@ METRICS = (
     Described("approvals_pending", GAUGE, "Approval requests that wait for a person.", ("impact",), _pending),
     Described("approval_oldest_seconds", GAUGE, "How long the oldest request waits; 0: none does.", (), _oldest_approval),
     Described("incidents_live", GAUGE, "Incidents that are open or acknowledged.", ("severity",), _incidents),
+    Described("problems_open", GAUGE, "What is healed again and again, and nobody has acknowledged.", (), _problems),
     Described("ledger_entries", GAUGE, "Entries under the last signed head of the log.", (), _ledger_size),
     Described("ledger_pending", GAUGE, "Entries that the sequencer has not signed yet.", (), _ledger_pending),
     Described("ledger_pending_seconds", GAUGE, "Age of the oldest of these; 0: there is none.", (), _ledger_pending_age),
@@ -229,6 +251,7 @@ METRICS = (
         "ledger_push_failing", GAUGE, "0 ok, 1 it failed, 2 the log does not go on from what is there.", ("place",), _push_failing
     ),
     Described("ledger_push_age_seconds", GAUGE, "Time since a witness or place was last up to date.", ("place",), _push_age),
+    Described("ledger_damaged", GAUGE, "Entries and heads that the patrol found not to be as they were signed.", (), _damaged),
     Described("heartbeat_age_seconds", GAUGE, "Time since the last sign of life of a process.", ("role", "process"), _heartbeats),
     Described("notifications_waiting", GAUGE, "Messages that are not sent yet.", (), _notifications),
     Described(

@@ -62,9 +62,12 @@ def bars(key: str, title: str, labels: Sequence[str], series: Sequence[Series], 
     return _plot(key, title, labels, series, [*_scale(top, _count), *_below(labels), *marks], _count, empty)
 
 
-def lines(key: str, title: str, labels: Sequence[str], series: Sequence[Series], *, text: Text, empty: str) -> Plot:
-    """Lengths of time in seconds: a line a series with a dot a value; where nothing was measured it has a gap."""
-    top = round_time(max((value or 0 for each in series for value in each.values), default=0))
+def lines(
+    key: str, title: str, labels: Sequence[str], series: Sequence[Series], *, text: Text, empty: str, top: float = 0
+) -> Plot:
+    """A line a series with a dot a value; where nothing was measured it has a gap. Lengths of time in seconds, or else `top`
+    says what the highest value can be."""
+    top = top or round_time(max((value or 0 for each in series for value in each.values), default=0))
     slot = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
     marks = []
     for each in series:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -41,11 +41,15 @@ VOCABULARY = Vocabulary(actions=ACTIONS, checks=CHECKS)
 
 @dataclass(frozen=True)
 class Resolved:
-    """A playbook that fits, with its frozen plan; or one that would, were it not for `problems`: those are denied."""
+    """A playbook that fits, with its frozen plan; or one that would, were it not for `problems`: those are denied.
+
+    `choice`: why this one and no other (`selfheal.choices`); empty where a person chose it.
+    """
 
     playbook: Playbook
     plan: dict[str, Any]
     problems: tuple[str, ...] = ()
+    choice: dict[str, Any] = field(default_factory=dict)
 
 
 def plan_for(
@@ -176,6 +180,7 @@ def make(
     asked = {"requested_by": user.username if user else "scheduler", "token": token}
     decision = decide(incident, found.plan, trigger, now, at, problems=found.problems, doubt=doubt, asked=asked)
     said = {**decision_json(decision), "given": dict(given), "mode": pacing.modes(incident.service), "token": token}
+    said |= {"choice": found.choice} if found.choice else {}
     try:
         with transaction.atomic():
             lock_service(incident.service_id)
@@ -231,6 +236,7 @@ def _log_proposal(run: Run, decision: policy.Decision, at: datetime) -> None:
         "verdict": decision.verdict,
         "policy": decision.version,
         "rules": [ruling._asdict() for ruling in decision.rulings],
+        **({"choice": run.decision["choice"]} if "choice" in run.decision else {}),
     }
     record(run, "run.proposed", actor=run.requested_by, reason=decision.why, at=at, payload=payload)
 

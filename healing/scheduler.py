@@ -7,7 +7,7 @@ Rules that this module keeps:
 3. Each look writes down what it found: `Incident.why` says the skip, since when, and when it is looked at next.
 4. What the waits said a moment ago is asked again in the transaction of the proposal: nothing is proposed twice by two
    schedulers, a look that is repeated, or a clock that jumps.
-5. A probable root is looked at before its parts.
+5. A probable root is looked at before its parts, and what the meta loop has its eye on before the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
-from healing import correlation, counters, flaps, notifications, pacing, silences
+from healing import correlation, counters, flaps, found, notifications, pacing, silences
+from healing.advising import Adviser
 from healing.alertmanager import Asked
 from healing.gathering import SECONDS
 from healing.governance import note_storm, world
@@ -32,8 +34,9 @@ from healing.mode import global_mode
 from healing.models import Incident, Playbook, Record, Run, Service, User
 from healing.proposals import Resolved, decide, decision_json, make, plan_for, refused_plan
 from healing.transitions import Line, record_many
-from selfheal import backoff, trust
+from selfheal import backoff
 from selfheal.canonical import digest
+from selfheal.choices import Candidate, Order, fixed_order
 from selfheal.errors import Conflict, Invalid, NotAllowed
 from selfheal.playbooks import NotApplicable
 from selfheal.states import GlobalMode, IncidentStatus, KillState, Trigger
@@ -109,7 +112,8 @@ class Look:
         self.tally, self.skips = counters.Tally(), list[tuple[Incident, backoff.Skip]]()
         note_storm(at, self.now.storm)
         opened = self._linked(due)
-        self.due = sorted([*opened, *due], key=lambda each: each.part_of_id is not None)
+        first = set(self.now.attention)
+        self.due = sorted([*opened, *due], key=lambda each: (each.part_of_id is not None, each.diagnosis not in first))
         self.shelf, self.asked = Shelf(), Asked(at)
         self.silences = silences.in_force(at)
         self.flaps = flaps.flapping(self.due, at)
@@ -128,6 +132,9 @@ class Look:
         try:
             if correlation.is_over(incident):
                 correlation.end(incident, self.moment)
+                return
+            if gone := found.is_over(incident, self.moment):
+                found.end(incident, gone, self.moment)
                 return
             skip = self._kept(incident) or self._propose(incident)
         except pacing.Kept as kept:  # by what was proposed a moment ago
@@ -165,12 +172,12 @@ class Look:
         answer = self.asked.about(incident.pk)
         if answer.skip:
             return backoff.Skip(answer.skip, answer.detail, self.moment + ASK_AGAIN)
-        found = choose(incident, self.shelf, self.moment)
-        if isinstance(found, backoff.Skip):
-            return found
-        run = make(incident, found, Trigger(incident.source), None, {}, self.now, self.moment, doubt=answer.doubt)
+        chosen = choose(incident, self.shelf, self.moment)
+        if isinstance(chosen, backoff.Skip):
+            return chosen
+        run = make(incident, chosen, Trigger(incident.source), None, {}, self.now, self.moment, doubt=answer.doubt)
         self.tally.proposed(run.decision, incident.service.name)
-        if incident.source == Trigger.AGENTIC_SPINE:  # no alert of it will end: whether it is over has to be looked for
+        if incident.source in found.WITHOUT_ALERT:  # no alert of it will end: whether it is over has to be looked for
             open_still = Incident.objects.filter(pk=incident.pk, status=IncidentStatus.OPEN, next_look_at=None)
             open_still.update(next_look_at=self.moment + ASK_AGAIN)
         return None
@@ -215,46 +222,50 @@ def _why(incident: Incident, skip: backoff.Skip, since: str | None, at: datetime
 
 
 class Shelf:
-    """The active playbooks, read once a look when one is wanted, in the order in which they are tried for a diagnosis."""
+    """The active playbooks, read once a look when one is wanted, and in which order they are tried for an incident."""
 
     def __init__(self) -> None:
-        self.ordered: dict[str, list[Playbook]] = {}
+        self.adviser = Adviser()
+        self.candidates: dict[str, tuple[Candidate, ...]] = {}
 
     @cached_property
-    def active(self) -> list[Playbook]:
-        return list(Playbook.objects.filter(active=True))
+    def active(self) -> dict[str, Playbook]:
+        return {playbook.name: playbook for playbook in Playbook.objects.filter(active=True)}
 
-    def of(self, diagnosis: str) -> list[Playbook]:
-        if diagnosis not in self.ordered:
-            self.ordered[diagnosis] = _ordered([p for p in self.active if diagnosis in p.diagnoses], diagnosis)
-        return self.ordered[diagnosis]
+    def order(self, incident: Incident, at: datetime) -> Order:
+        diagnosis = incident.diagnosis
+        if diagnosis not in self.candidates:
+            self.candidates[diagnosis] = _candidates([p for p in self.active.values() if diagnosis in p.diagnoses], diagnosis)
+        return self.adviser.order(incident, self.candidates[diagnosis], at)
 
 
 def choose(incident: Incident, shelf: Shelf, at: datetime) -> Resolved | backoff.Skip:
-    """The first playbook that applies, by impact, record and name; where there is none, the first that is out of its bounds, with
-    what policy denies it for; or why none applies."""
-    reasons, refused, until = [], None, time.monotonic() + SECONDS
-    for playbook in shelf.of(incident.diagnosis):
+    """The first playbook that applies, in the order of `healing.advising`; where there is none, the first that is out of its
+    bounds, with what policy denies it for; or why none applies."""
+    reasons: dict[str, str] = {}
+    refused, until = None, time.monotonic() + SECONDS
+    order = shelf.order(incident, at)
+    for name in order.names:
+        playbook = shelf.active[name]
         try:
-            return Resolved(playbook, plan_for(incident, playbook, {}, until=until))
+            return Resolved(playbook, plan_for(incident, playbook, {}, until=until), choice=order.told(name, reasons))
         except NotApplicable as error:
-            reasons.append(f"{playbook.name}: {error}")
+            reasons[name] = str(error)
         except Invalid as error:
             refused = refused or Resolved(playbook, refused_plan(incident, playbook, {}), (str(error),))
+            reasons[name] = str(error)
     if refused:
-        return refused
-    detail = "; ".join(reasons) or f"no playbook for {incident.diagnosis}"
+        said = reasons.pop(refused.playbook.name)
+        return replace(refused, choice={**order.told(refused.playbook.name, reasons), "problem": said})
+    detail = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or f"no playbook for {incident.diagnosis}"
     return backoff.Skip("no_playbook", detail, at + NO_PLAYBOOK_AGAIN)
 
 
-def _ordered(playbooks: list[Playbook], diagnosis: str) -> list[Playbook]:
-    records = {r.playbook: r for r in Record.objects.filter(diagnosis=diagnosis)}
-
-    def order(playbook: Playbook) -> tuple[int, float, str]:
-        r = records.get(playbook.name)
-        return trust.order_of(playbook.impact, r.succeeded if r else 0, r.started if r else 0, playbook.name)
-
-    return sorted(playbooks, key=order)
+def _candidates(playbooks: list[Playbook], diagnosis: str) -> tuple[Candidate, ...]:
+    """In the fixed order."""
+    records = {r.playbook: r for r in Record.objects.filter(diagnosis=diagnosis)} if playbooks else {}
+    counts = {name: (record.succeeded, record.started) for name, record in records.items()}
+    return fixed_order(Candidate(p.name, p.impact, *counts.get(p.name, (0, 0))) for p in playbooks)
 
 
 def propose(

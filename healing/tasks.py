@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from healing import asking, escalation, governance, idempotency, notifications, retention, scheduler
 from healing.jobs import claim_slot, last_run, written_down
-from healing.ledger import pushing
+from healing.ledger import patrol, pushing
 from healing.log_context import about
 from healing.mode import global_mode
 from healing.notifications import deadman, tokens
@@ -109,6 +109,14 @@ def push_heads() -> None:
 def push_head(name: str) -> None:
     """One head to one witness or place."""
     pushing.push(name, timezone.now())
+
+
+@shared_task
+def patrol_log() -> None:
+    """The beat of the patrol: the next stretch of the log; on to the next at once while somebody waits for the pass."""
+    at = timezone.now()
+    if (patrol.is_asked() or claim_slot("patrol_log", patrol.EVERY, at)) and patrol.look(at):
+        patrol_log.delay()
 
 
 @shared_task

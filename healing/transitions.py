@@ -20,18 +20,25 @@ from django.db import transaction
 from django.db.models import Model
 
 from healing import counters, ledger, notifications
-from healing.models import ApprovalRequest, Incident, Run, Step, TimelineEvent
+from healing.models import ApprovalRequest, Incident, Problem, Run, Step, TimelineEvent
 from selfheal.errors import Conflict
 from selfheal.states import OUTCOME_OF, IncidentStatus, may_move, sources_of
 
 BATCH = 500
 LINES_BYTES = 60_000  # of the 65,535 of a leaf; the rest is for what stands around the lines
 
-KINDS: dict[type[Model], str] = {Run: "run", Incident: "incident", ApprovalRequest: "approval", Step: "step"}
+KINDS: dict[type[Model], str] = {
+    Run: "run",
+    Incident: "incident",
+    ApprovalRequest: "approval",
+    Problem: "problem",
+    Step: "step",
+}
+Thing = Run | Incident | ApprovalRequest | Problem | Step
 
 
 def move(
-    thing: Run | Incident | ApprovalRequest | Step,
+    thing: Thing,
     to: str,
     *,
     actor: str,
@@ -69,7 +76,7 @@ def move(
 
 
 def record(
-    thing: Run | Incident | ApprovalRequest | Step,
+    thing: Thing,
     action: str,
     *,
     actor: str,
@@ -109,7 +116,7 @@ def _count(kind: str, to: str, at: datetime) -> None:
         counters.add({("", f"approvals_{to}"): 1}, at)
 
 
-def _place(thing: Run | Incident | ApprovalRequest | Step) -> tuple[Any, Any]:
+def _place(thing: Thing) -> tuple[Any, Any]:
     """The incident and the run that `thing` belongs to, either may be None."""
     if isinstance(thing, Incident):
         return thing.pk, None
@@ -117,16 +124,20 @@ def _place(thing: Run | Incident | ApprovalRequest | Step) -> tuple[Any, Any]:
         return thing.incident_id, thing.pk
     if isinstance(thing, Step):
         return thing.run.incident_id, thing.run_id
-    if thing.subject_type == "run":
-        run = Run.objects.filter(pk=thing.subject_id).values_list("incident_id", "pk").first()
+    return _asked_about(thing) if isinstance(thing, ApprovalRequest) else (None, None)
+
+
+def _asked_about(request: ApprovalRequest) -> tuple[Any, Any]:
+    if request.subject_type == "run":
+        run = Run.objects.filter(pk=request.subject_id).values_list("incident_id", "pk").first()
         return run or (None, None)
-    if thing.subject_type == "step":
-        step = Step.objects.filter(pk=thing.subject_id).values_list("run__incident_id", "run_id").first()
+    if request.subject_type == "step":
+        step = Step.objects.filter(pk=request.subject_id).values_list("run__incident_id", "run_id").first()
         return step or (None, None)
     return None, None
 
 
-def _named(thing: Run | Incident | ApprovalRequest | Step) -> dict[str, Any]:
+def _named(thing: Thing) -> dict[str, Any]:
     """What tells a part of a run from the others, in each of its entries."""
     if isinstance(thing, Step):
         place = {"phase": thing.phase, "position": thing.position, "target": thing.target}

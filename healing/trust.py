@@ -9,8 +9,10 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -18,7 +20,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from healing import ledger
-from healing.models import TrustEvidence, TrustScore, User
+from healing.models import LedgerEntry, TrustEvidence, TrustScore, User
 from selfheal import scores
 from selfheal.errors import Conflict, Invalid, NotAllowed
 from selfheal.scores import Actor, Evidence, Kind, Trust
@@ -26,6 +28,7 @@ from selfheal.scores import Actor, Evidence, Kind, Trust
 PERMISSION = "healing.configure"
 MAX_REASON = 2_000
 MAX_NAME = 150
+SHOWN = 50  # of the newest evidence, and of the newest changes
 
 
 def trust_of(kind: str, name: str, at: datetime | None = None) -> Trust:
@@ -41,6 +44,53 @@ def trusts(actors: Sequence[Actor], at: datetime) -> list[Trust]:
     rows = TrustScore.objects.filter(wanted).select_related("set_by") if actors else ()
     known = {Actor(row.kind, row.name): row.standing for row in rows}
     return [scores.trust(actor, known.get(actor, scores.Standing()), at) for actor in actors]
+
+
+@dataclass(frozen=True)
+class Change:
+    """An entry of the log about an actor's trust: lost or regained by evidence, or set or taken back by a person."""
+
+    index: int
+    at: datetime
+    actor: str
+    action: str
+    reason: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row with what it comes to now."""
+
+    row: TrustScore
+    trust: Trust
+
+    @property
+    def set_now(self) -> bool:
+        """Whether a person's word stands in the place of what was earned."""
+        return len(self.trust.reasons) > 1
+
+
+def known(rows: Iterable[TrustScore], at: datetime) -> list[Known]:
+    """Each with its score at `at`; the rows come with `set_by`."""
+    return [Known(row, scores.trust(Actor(row.kind, row.name), row.standing, at)) for row in rows]
+
+
+def evidence_of(row: TrustScore) -> list[TrustEvidence]:
+    """The newest things that spoke for or against it."""
+    return list(TrustEvidence.objects.filter(of=row).order_by("-index")[:SHOWN])
+
+
+def changes_of(row: TrustScore) -> list[Change]:
+    """The newest entries of the log about it."""
+    entries = LedgerEntry.objects.filter(resource=resource_of(row)).order_by("-index")[:SHOWN]
+    return [_change(entry, json.loads(bytes(entry.leaf))["payload"]) for entry in entries]
+
+
+def _change(entry: LedgerEntry, said: dict[str, str]) -> Change:
+    about = (said.get("reason", ""), said.get("before", ""), said.get("after", ""))
+    return Change(entry.index, entry.at, entry.actor, entry.action, *about)
 
 
 def distrust(actors: Sequence[Actor], at: datetime) -> str:
@@ -78,14 +128,14 @@ def _count(actor: Actor, evidence: list[Evidence], at: datetime) -> None:
         _log(row, "trust.lost" if now.low else "trust.regained", "learning", now.words, was, now, at)
 
 
-def set_by_hand(kind: str, name: str, score: float, days: int | None, reason: str, user: User, at: datetime) -> Trust:
+def set_by_hand(kind: str, name: str, score: float | None, days: int | None, reason: str, user: User, at: datetime) -> Trust:
     """Let a person's word stand in the place of what was earned. `days` None: until it is taken back, only for less than that.
 
     Raises NotAllowed (role), Invalid naming the field.
     """
     actor = _actor(kind, name)
     _check(user, reason)
-    if not (math.isfinite(score) and 0 <= score <= 1):
+    if score is None or not (math.isfinite(score) and 0 <= score <= 1):
         raise Invalid("is from 0 to 1", field="score")
     if days is not None and not 1 <= days <= scores.LONGEST.days:
         raise Invalid(f"is from 1 to {scores.LONGEST.days}, or left out", field="days")

@@ -82,7 +82,7 @@ def _nothing(name: str) -> whynot.Why:
     if name == deadman.ALERTNAME:
         return whynot.of_sign_of_life(name, max((row.started_at for row in deadman.watched()), default=None))
     first = LedgerEntry.objects.order_by("index").values_list("at", flat=True).first()
-    came = LedgerEntry.objects.filter(action="alerts.received").order_by("-index").values_list("at", flat=True).first()
+    came = LedgerEntry.objects.filter(action="alerts.received").order_by("-at", "-index").values_list("at", flat=True).first()
     return whynot.of_nothing(name, first, came)
 
 

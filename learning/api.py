@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -12,9 +13,12 @@ from rest_framework.response import Response
 
 from healing.api import filters
 from healing.api.base import ApiView, One
+from healing.models import Playbook
 from learning.aggregates import SPANS, learning
-from learning.models import Lesson
+from learning.models import Lesson, Shadow
+from learning.shadow import score
 from selfheal.errors import Invalid
+from selfheal.shadow import Judgement
 
 PLAYBOOK = OpenApiParameter("playbook", str, description="the name of a playbook")
 BUCKET = OpenApiParameter("time_bucket", str, enum=list(SPANS), description="all, if none is named")
@@ -103,3 +107,34 @@ class Outcomes(ApiView):
         """Each decision and outcome, the newest first."""
         chosen = {name: value for name in ("service", "playbook") if (value := filters.text(request, name))}
         return self.page(Lesson.objects.filter(**chosen), LessonRow)
+
+
+class CourseRow(serializers.ModelSerializer[Shadow]):
+    class Meta:
+        model = Shadow
+        fields = ("run", "incident", "service", "target", "diagnosis", "verdict", "proposed_at", "over_at")
+
+
+class JudgedRow(serializers.Serializer[Any]):
+    judgement = serializers.ChoiceField(choices=["", *Judgement], help_text="empty: it goes on")
+    why = serializers.CharField()
+    course = CourseRow(source="row")
+
+
+class ScoreAnswer(serializers.Serializer[Any]):
+    playbook = serializers.CharField()
+    of = serializers.IntegerField(help_text="the newest so many incidents at most")
+    counts = serializers.DictField(source="tally.counts", child=serializers.IntegerField(), help_text="by judgement")
+    going_on = serializers.IntegerField(source="tally.going_on")
+    courses = JudgedRow(many=True, help_text="the newest first")
+
+
+class ShadowScore(One):
+    serializer_class = ScoreAnswer
+
+    @extend_schema(operation_id="playbooks_shadow", responses=ScoreAnswer)
+    def get(self, request: Request, name: str) -> Response:
+        """What would have come of a playbook where services are only observed: agreed, would have helped, would have harmed."""
+        if not Playbook.objects.filter(name=filters.storable(name)).exists():
+            raise Http404
+        return Response(ScoreAnswer(score(name)).data)

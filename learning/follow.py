@@ -4,6 +4,8 @@ Rules that this module keeps:
 1. Entries, tables and cursor move in one transaction: a follower that dies has read nothing twice and nothing too little.
 2. Only what the log says is kept, so that reading again from entry 0 makes the same tables.
 3. A lesson counts in its own hour, a run in the hour in which it started: a rate is of the runs of that time, whenever they end.
+4. What speaks for or against those behind a run is handed to `healing.trust`, which lets each entry count once: reading again
+   changes nobody's trust.
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
+from healing import trust
 from healing.models import LedgerEntry
+from learning import ranker
 from learning.broker import outcomes
-from learning.models import Course, Cursor, Hour, Lesson, Repair
-from selfheal import lessons
+from learning.models import Course, Cursor, Hour, Lesson, Repair, Shadow, Weight
+from learning.shadow import Watching
+from selfheal import lessons, scores
+from selfheal.ranking import Trial
 
 NAME = "lessons"
 BATCH = 500
@@ -38,15 +45,15 @@ PLACE = ("hour", "playbook", "service", "diagnosis")
 HourKey = tuple[datetime, str, str, str]  # hour, playbook, service, diagnosis
 
 
-def follow() -> int:
-    """Read at most 500 entries further; how many there were."""
+def follow(at: datetime | None = None) -> int:
+    """Read at most 500 entries further; how many there were. `at`: now, if it is not said."""
     with transaction.atomic():
         Cursor.objects.get_or_create(name=NAME)
         cursor = Cursor.objects.select_for_update().get(name=NAME)
         rows = LedgerEntry.objects.filter(index__gte=cursor.next_index).order_by("index")[:BATCH]
         entries = list(rows.values_list("index", "leaf"))
         if entries:
-            _Batch().read((index, json.loads(bytes(leaf))) for index, leaf in entries)
+            _Batch(at or timezone.now()).read((index, json.loads(bytes(leaf))) for index, leaf in entries)
             cursor.next_index = entries[-1][0] + 1
             cursor.save(update_fields=["next_index"])
     return len(entries)
@@ -55,7 +62,7 @@ def follow() -> int:
 def again() -> None:
     """Forget what was learnt, and read the log from entry 0."""
     with transaction.atomic():
-        for model in (Lesson, Course, Hour, Repair):
+        for model in (Lesson, Course, Hour, Repair, Weight, Shadow):
             model._default_manager.all().delete()
         outcomes.forget()
         Cursor.objects.filter(name=NAME).update(next_index=0)
@@ -66,32 +73,44 @@ def again() -> None:
 class _Batch:
     """The entries of one transaction: rows that are inserted together, and counts that are added up first."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: datetime) -> None:
+        self.at = at
         self.courses: dict[uuid.UUID, Course] = {}
         self.lessons: list[Lesson] = []
         self.counts: dict[HourKey, Counter[str]] = {}
         self.repairs: Counter[tuple[HourKey, int]] = Counter()
         self.memory = outcomes.Remembering()
+        self.shadows = Watching()
+        self.trials: list[Trial] = []
+        self.evidence: list[scores.Evidence] = []
 
     def read(self, entries: Iterable[tuple[int, dict[str, Any]]]) -> None:
         found = [(index, leaf, lessons.lesson_of(leaf)) for index, leaf in entries]
         self.courses |= Course.objects.in_bulk({uuid.UUID(lesson.run) for _, _, lesson in found if lesson})
         for index, leaf, lesson in found:
             if lesson:
-                self._take(index, lesson, leaf["payload"])
+                self._take(index, lesson, leaf)
             else:
                 self.memory.entry(leaf)
+                self.shadows.entry(leaf)
         Lesson.objects.bulk_create(self.lessons)
         fields = [f.name for f in Course._meta.fields if not f.primary_key]
         Course.objects.bulk_create(self.courses.values(), update_conflicts=True, unique_fields=["run"], update_fields=fields)
         _add(Hour, self.counts)
         _add(Repair, {(*key, bucket): {"count": count} for (key, bucket), count in self.repairs.items()})
         self.memory.save()
+        self.shadows.save()
+        ranker.remember(self.trials)
+        trust.learn(self.evidence, self.at)
 
-    def _take(self, index: int, lesson: lessons.Lesson, payload: dict[str, Any]) -> None:
-        course = self._course(lesson, payload)
+    def _take(self, index: int, lesson: lessons.Lesson, leaf: dict[str, Any]) -> None:
+        course = self._course(lesson, leaf)
         if course is None:
             return  # its proposal is older than the log
+        self._judge(index, lesson, leaf, course)
+        self.shadows.proposed(course, lesson, leaf)
+        if lesson.judged:
+            self.shadows.said(course, leaf)
         if lesson.began:
             course.started_at = lesson.at
             self._count(course, lesson.at, runs=1)
@@ -129,15 +148,28 @@ class _Batch:
             )
         )  # fmt: skip
 
-    def _course(self, lesson: lessons.Lesson, payload: dict[str, Any]) -> Course | None:
-        run = uuid.UUID(lesson.run)
+    def _judge(self, index: int, lesson: lessons.Lesson, leaf: dict[str, Any], course: Course) -> None:
+        """What an entry says for or against the playbook and those behind the run."""
+        good = scores.verdict_on(leaf)
+        if good is None:
+            return
+        about = {name: getattr(course, name) for name in ("playbook", "domain", "trigger", "requested_by", "token")}
+        reason = f"{course}: {lesson.reason or leaf['payload'].get('reason') or leaf['action']}"
+        for actor in scores.blamed(scores.behind(about), leaf):
+            self.evidence.append(scores.Evidence(actor, index, lesson.at, good, reason))
+        if lesson.status is not lessons.Status.REJECTED:  # it never ran
+            self.trials.append(Trial(lesson.at, course.playbook, course.diagnosis, course.service, good))
+
+    def _course(self, lesson: lessons.Lesson, leaf: dict[str, Any]) -> Course | None:
+        run, payload = uuid.UUID(lesson.run), leaf["payload"]
         if lesson.status is lessons.Status.PROPOSED and run not in self.courses:
             about = {name: payload[name] for name in ("playbook", "service", "diagnosis", "target", "impact")}
             since = datetime.fromisoformat(payload["since"]) if payload.get("since") else lesson.at
             incident = payload.get("incident")
             self.courses[run] = Course(
                 run=run, since=since, incident=None if incident in (None, "None") else uuid.UUID(incident),
-                domain=payload.get("domain") or "host", **about,
+                domain=payload.get("domain") or "host", trigger=payload.get("trigger") or "",
+                requested_by=leaf["actor"], token=payload.get("token") or "", **about,
             )  # fmt: skip
         return self.courses.get(run)
 

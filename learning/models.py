@@ -6,6 +6,7 @@ from django.db import models
 
 from healing.models.base import choices
 from selfheal.lessons import Result, Status
+from selfheal.shadow import Judgement
 
 
 class Cursor(models.Model):
@@ -37,13 +38,21 @@ class Course(About):
     domain = models.CharField(max_length=30, default="host", help_text="of its playbook")
     target = models.CharField(max_length=253)
     impact = models.CharField(max_length=10)
+    trigger = models.CharField(max_length=20, blank=True, db_default="", default="")
+    requested_by = models.CharField(max_length=150, blank=True, db_default="", default="")
+    token = models.CharField(
+        max_length=40, blank=True, db_default="", default="", help_text="public id of the one that it was asked for with"
+    )
     since = models.DateTimeField(help_text="when its incident opened")
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     held = models.BooleanField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["-started_at"], condition=models.Q(ended_at__isnull=False), name="course_over")]
+        indexes = [
+            models.Index(fields=["-started_at"], condition=models.Q(ended_at__isnull=False), name="course_over"),
+            models.Index(fields=["incident"], name="course_of_incident"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.playbook} on {self.service}/{self.target}"
@@ -121,3 +130,42 @@ class Repair(About):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:00} {self.playbook} bucket {self.bucket}"
+
+
+class Weight(About):
+    """The runs of a playbook by their age, as the ranker reads them: everywhere, for a diagnosis, for that on a service.
+
+    What is wider than a diagnosis, or than a service, names none.
+    """
+
+    succeeded = models.FloatField(default=0)
+    failed = models.FloatField(default=0)
+    at = models.DateTimeField(help_text="when the weights were such; they halve each half-life of the ranker")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["playbook", "diagnosis", "service"], name="weight_once")]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.playbook, self.diagnosis, self.service)))
+
+
+class Shadow(About):
+    """What would have run for an incident of a service that is only observed, and what became of the incident."""
+
+    run = models.UUIDField(primary_key=True, help_text="the first proposal")
+    incident = models.UUIDField()
+    target = models.CharField(max_length=253)
+    verdict = models.CharField(max_length=10, help_text="of policy, had it not been for the mode")
+    proposed_at = models.DateTimeField()
+    over_at = models.DateTimeField(null=True)
+    over_by = models.CharField(max_length=150, blank=True, help_text="empty: its alert ended")
+    said = models.CharField(max_length=20, choices=choices(Judgement), blank=True, help_text="a person's word")
+    said_by = models.CharField(max_length=150, blank=True)
+    note = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["incident", "playbook"], name="shadow_once")]
+        indexes = [models.Index(fields=["playbook", "-proposed_at", "-run"], name="shadow_of_playbook")]
+
+    def __str__(self) -> str:
+        return f"{self.playbook} on {self.service}/{self.target}"

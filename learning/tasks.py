@@ -20,7 +20,7 @@ def follow() -> None:
     if claim_slot("learning", EVERY, at):
         with written_down("learning", at):
             prune(at)
-            if read_on() == BATCH:
+            if read_on(at) == BATCH:
                 rest.delay()
 
 

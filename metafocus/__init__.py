@@ -1,1 +1,1 @@
-"""Decides where to look and how tight to be. Nothing is built yet: healing runs at its guardrail level without it."""
+"""Decides where to look and how tight to be. Healing runs at its guardrail level `maintain` without it."""

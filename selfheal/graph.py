@@ -16,11 +16,13 @@ def blast_radius(graph: Graph, service: str) -> int:
 
 def dependents(graph: Graph, service: str) -> set[str]:
     """Every service that depends on `service`, directly or not; never `service` itself."""
-    reverse: dict[str, list[str]] = {}
-    for name, needs in graph.items():
-        for need in needs:
-            reverse.setdefault(need, []).append(name)
-    return _reach(reverse, service)
+    return _reach(_turned(graph), service)
+
+
+def dependents_of(graph: Graph, services: Iterable[str]) -> dict[str, set[str]]:
+    """The same for several services; the graph is turned round once for all of them."""
+    reverse = _turned(graph)
+    return {service: _reach(reverse, service) for service in services}
 
 
 def needs(graph: Graph, service: str) -> set[str]:
@@ -31,6 +33,14 @@ def needs(graph: Graph, service: str) -> set[str]:
 def chain(graph: Graph, service: str) -> set[str]:
     """The dependency chain of `service`: itself, what it needs and what needs it, directly or not."""
     return {service} | _reach(graph, service) | dependents(graph, service)
+
+
+def _turned(graph: Graph) -> dict[str, list[str]]:
+    reverse: dict[str, list[str]] = {}
+    for name, needs in graph.items():
+        for need in needs:
+            reverse.setdefault(need, []).append(name)
+    return reverse
 
 
 def _reach(edges: Mapping[str, Iterable[str]], start: str) -> set[str]:

@@ -54,12 +54,14 @@ RESULTS = {
     Status.BLOCKED: Result.BLOCKED,
     Status.ABORTED: Result.ABORTED,
 }
+JUDGED = "run.shadow_judged"
 HELD = {"run.held": True, "run.not_held": False}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one leaf says of a run. `status` None: it is no decision and no outcome, but the run started, or it (not) held."""
+    """What one leaf says of a run. `status` None: it is no decision and no outcome, but the run started, or it (not) held, or a
+    person `judged` what it would have done."""
 
     run: str
     at: datetime
@@ -69,6 +71,7 @@ class Lesson:
     began: bool = False
     ended: bool = False  # after it had started
     held: bool | None = None
+    judged: bool = False
 
 
 def lesson_of(leaf: Mapping[str, Any]) -> Lesson | None:
@@ -81,6 +84,8 @@ def lesson_of(leaf: Mapping[str, Any]) -> Lesson | None:
         return Lesson(run, at, began=True)
     if action in HELD:
         return Lesson(run, at, held=HELD[action])
+    if action == JUDGED:
+        return Lesson(run, at, judged=True)
     status, result = _status(action.removeprefix("run."), leaf["actor"], payload)
     if status is None:
         return None

@@ -43,10 +43,13 @@ EVENTS: dict[str, Event] = {
     "run.aborted": Event("Run aborted", "a run that had started was ended"),
     "run.not_held": Event("The fix did not hold", "what was healed came back within 15 minutes"),
     "autonomy.demoted": Event("Asks again", "a playbook lost its autonomy by a bad run"),
+    "problem.opened": Event("Healed again and again", "a service needs its cause found; until somebody has it, people are asked"),
     "put_back.failed": Event("Not put back", "a change for a while could not be put back: a person has to"),
     "playbook.message": Event("A playbook says", "a playbook tells people by its step notify"),
     "storm.tripped": Event("Storm", "so much is unhealthy that nothing starts by itself"),
     "storm.over": Event("The storm is over", "policy decides again", good=True),
+    "guardrail.tightened": Event("Guardrail tightened", "less starts by itself: too few fixes held, or there is a storm"),
+    "guardrail.loosened": Event("Guardrail loosened", "more starts by itself again", good=True),
     "kill_switch.moved": Event("Kill switch", "somebody moved the kill switch"),
     "token.expires": Event("A token ends soon", "a token ends in 7 days, or in one"),
     "watchdog.silent": Event("Alerts may not arrive", "the alert Watchdog has stopped coming"),
@@ -54,6 +57,7 @@ EVENTS: dict[str, Event] = {
     "log.refused": Event(
         "The log does not go on", "the log was rolled back or written anew, as a head that is kept elsewhere shows"
     ),
+    "log.damaged": Event("The log is damaged", "an entry or a head of the log is not as it was signed"),
     "channel.test": Event("A test", "somebody pressed the button of a channel", good=True),
 }
 ON_REQUEST = "channel.test"  # goes to the channel that it tests and to no other

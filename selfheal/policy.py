@@ -57,6 +57,7 @@ class Facts:
     autonomy: str  # why, in words
     storm: str = ""  # why it is a storm; empty: it is none
     failing: str = ""  # why the playbook is stopped across the fleet; empty: it is not
+    debt: str = ""  # the open problem: healed again and again, and nobody has its cause; empty: there is none
     distrust: str = ""  # who behind it is not trusted, and why; empty: nobody
     alertmanager: str = ""  # why it could not be asked; empty: it says that the alert is active, or is not to be asked
     autoapprove_low_risk: bool = True
@@ -237,6 +238,13 @@ def failing_playbook(proposal: Proposal, facts: Facts, at: datetime) -> tuple[Ve
     return Verdict.AUTO, f"{proposal.playbook} did not fail several times lately"
 
 
+def root_cause(proposal: Proposal, facts: Facts, at: datetime) -> tuple[Verdict, str]:
+    """What is healed again and again has a cause: until somebody acknowledges the problem, a person is asked."""
+    if facts.debt:
+        return Verdict.APPROVAL, f"a problem that nobody has acknowledged: {facts.debt}"
+    return Verdict.AUTO, f"{proposal.diagnosis} of {proposal.service} is no open problem"
+
+
 def trust(proposal: Proposal, facts: Facts, at: datetime) -> tuple[Verdict, str]:
     """What set it off, the playbook, its domain, who asked and by which token: whoever lost trust starts nothing alone."""
     if facts.distrust:
@@ -271,6 +279,7 @@ RULES: dict[str, Rule] = {
     "level_impact": level_impact,
     "earned_autonomy": earned_autonomy,
     "failing_playbook": failing_playbook,
+    "root_cause": root_cause,
     "trust": trust,
     "storm": storm,
     "low_risk": low_risk,

@@ -4,14 +4,15 @@ Rules that this module keeps:
 1. It advises. Policy decides about whatever stands first.
 2. What is long ago counts less: evidence halves each `half_life`, so a playbook that got worse loses its place.
 3. What is known of a playbook anywhere is the prior of what is known of it for a diagnosis, and that of what is known of it for
-   the diagnosis on one service. A few runs there outweigh what is known elsewhere.
+   the diagnosis on one service. A few runs there outweigh what is known elsewhere, and no run counts twice.
 4. Randomness is handed in. The same evidence and the same seed give the same order.
+5. Samples are drawn from beliefs as they are written down, to six decimals, so that whoever reads them can draw the same again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
@@ -19,7 +20,23 @@ from selfheal.decay import faded
 
 HALF_LIFE = timedelta(days=14)
 STRENGTH = 4.0  # runs that a prior is worth
-Key = tuple[str, ...]
+DECIMALS = 6
+LEVELS = ("playbook", "diagnosis", "service")  # from the widest to the narrowest: each is the prior of the next
+Key = tuple[str, ...]  # of one level: (playbook,), (playbook, diagnosis) or (playbook, diagnosis, service)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an adviser is asked: which of these playbooks is tried first for this diagnosis on this service.
+
+    `seed`: of the draws. The answer is a list of `Place`, one for each playbook, the first to try before the others.
+    """
+
+    service: str
+    diagnosis: str
+    playbooks: tuple[str, ...]
+    seed: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -45,14 +62,21 @@ class Belief:
     def mean(self) -> float:
         return self.alpha / (self.alpha + self.beta)
 
+    def written(self) -> Belief:
+        """As it is written down, and drawn from."""
+        least = 10.0**-DECIMALS
+        alpha, beta = (max(round(each, DECIMALS), least) for each in (self.alpha, self.beta))
+        return Belief(alpha, beta, round(self.seen, DECIMALS))
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where one playbook stands and why."""
+    """Where one playbook stands and why. `seen`: the runs of each of `LEVELS`, by their age; the last are those of `belief`."""
 
     playbook: str
     belief: Belief
     sample: float
+    seen: tuple[float, ...] = ()
 
     @property
     def why(self) -> str:
@@ -60,52 +84,64 @@ class Place:
         return f"drew {self.sample:.2f} around {self.belief.mean:.2f}: {seen}"
 
 
-@dataclass
-class _Weight:
+@dataclass(frozen=True)
+class Weight:
+    """The runs of one key, each by its weight at `at`."""
+
     succeeded: float = 0.0
     failed: float = 0.0
     at: datetime | None = None
 
+    def seeing(self, succeeded: bool, at: datetime, half_life: timedelta) -> Weight:
+        fade = faded(self.at, at, half_life)
+        return Weight(self.succeeded * fade + succeeded, self.failed * fade + (not succeeded), max(at, self.at or at))
 
-@dataclass
+
 class Ranker:
     """What was seen so far. `see` in the order of time, `rank` at any time after it."""
 
-    half_life: timedelta = HALF_LIFE
-    strength: float = STRENGTH
-    _weights: dict[Key, _Weight] = field(default_factory=dict)
+    def __init__(
+        self, half_life: timedelta = HALF_LIFE, strength: float = STRENGTH, weights: Mapping[Key, Weight] | None = None
+    ) -> None:
+        self.half_life, self.strength = half_life, strength
+        self.weights: dict[Key, Weight] = dict(weights or {})
 
     def see(self, trial: Trial) -> None:
-        for key in _keys(trial.playbook, trial.diagnosis, trial.service):
-            weight = self._weights.setdefault(key, _Weight())
-            fade = self._fade(weight, trial.at)
-            weight.succeeded = weight.succeeded * fade + trial.succeeded
-            weight.failed = weight.failed * fade + (not trial.succeeded)
-            weight.at = trial.at
+        for key in keys_of(trial.playbook, trial.diagnosis, trial.service):
+            self.weights[key] = self.weights.get(key, Weight()).seeing(trial.succeeded, trial.at, self.half_life)
 
     def belief(self, playbook: str, diagnosis: str, service: str, at: datetime) -> Belief:
         """Of a playbook that was never seen: every rate is as likely as any other."""
-        mean, seen, belief = 0.5, 0.0, Belief(1.0, 1.0, 0.0)
-        for depth, key in enumerate(_keys(playbook, diagnosis, service)):
-            weight = self._weights.get(key, _Weight())
-            fade = self._fade(weight, at)
-            succeeded, failed = weight.succeeded * fade, weight.failed * fade
-            strength = 2.0 if depth == 0 else min(self.strength, 2.0 + seen)
-            belief = Belief(strength * mean + succeeded, strength * (1 - mean) + failed, succeeded + failed)
-            mean, seen = belief.mean, belief.seen
-        return belief
+        return self.beliefs(playbook, diagnosis, service, at)[-1]
+
+    def beliefs(self, playbook: str, diagnosis: str, service: str, at: datetime) -> list[Belief]:
+        """One of each of `LEVELS`. What is counted at a narrower level is not counted again in its prior."""
+        left = self._left(playbook, diagnosis, service, at)
+        mean, seen, found = 0.5, 0.0, list[Belief]()
+        for (succeeded, failed), (inner_succeeded, inner_failed) in zip(left, [*left[1:], (0.0, 0.0)], strict=True):
+            good, bad = max(succeeded - inner_succeeded, 0.0), max(failed - inner_failed, 0.0)
+            strength = min(self.strength, 2.0 + seen) if found else 2.0
+            found.append(Belief(strength * mean + good, strength * (1 - mean) + bad, good + bad))
+            mean, seen = found[-1].mean, seen + good + bad
+        return found
+
+    def _left(self, playbook: str, diagnosis: str, service: str, at: datetime) -> list[tuple[float, float]]:
+        """What is left at `at` of the runs at each of `LEVELS`: (succeeded, failed)."""
+        found = []
+        for key in keys_of(playbook, diagnosis, service):
+            weight = self.weights.get(key, Weight())
+            fade = faded(weight.at, at, self.half_life)
+            found.append((weight.succeeded * fade, weight.failed * fade))
+        return found
 
     def rank(self, playbooks: Iterable[str], diagnosis: str, service: str, at: datetime, chance: Random) -> list[Place]:
         """The playbooks, the one to try first before the others."""
         places = []
         for playbook in sorted(playbooks):
-            belief = self.belief(playbook, diagnosis, service, at)
-            places.append(Place(playbook, belief, chance.betavariate(belief.alpha, belief.beta)))
+            belief = self.belief(playbook, diagnosis, service, at).written()
+            seen = tuple(sum(each) for each in self._left(playbook, diagnosis, service, at))
+            places.append(Place(playbook, belief, chance.betavariate(belief.alpha, belief.beta), seen))
         return sorted(places, key=lambda place: -place.sample)
-
-    def _fade(self, weight: _Weight, at: datetime) -> float:
-        """What is left of a weight at `at`; a clock that went back takes nothing away."""
-        return faded(weight.at, at, self.half_life)
 
 
 @dataclass(frozen=True)
@@ -151,5 +187,6 @@ def _rates(history: Iterable[Trial]) -> dict[tuple[str, str], dict[str, float]]:
     return {place: {name: sum(each) / len(each) for name, each in by.items()} for place, by in counts.items()}
 
 
-def _keys(playbook: str, diagnosis: str, service: str) -> tuple[Key, Key, Key]:
+def keys_of(playbook: str, diagnosis: str, service: str) -> tuple[Key, Key, Key]:
+    """One of each of `LEVELS`."""
     return (playbook,), (playbook, diagnosis), (playbook, diagnosis, service)

@@ -8,6 +8,7 @@ Rules that this module keeps:
 1. Only what stands in the leaves is said. What no leaf says is not guessed.
 2. A move that `states.MOVES` does not allow, or that starts from another state than the one before it led to, is a fault.
 3. Times are compared as the leaves write them: RFC 3339 in UTC with microseconds.
+4. A choice among playbooks is drawn again from the beliefs and the seed that the leaf has; other samples are a fault.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from selfheal.choices import drawn_again
 from selfheal.states import OUTCOME_OF, ApprovalStatus, RunStatus, StepStatus, may_move
 
 Facts = dict[str, Any]
@@ -134,6 +136,8 @@ def _tell_run(story: Story, index: int | None, name: str, leaf: Mapping[str, Any
     run, payload, at = story.run, leaf["payload"], leaf["at"]
     if name == RunStatus.PROPOSED:
         run |= {key: payload.get(key) for key in PROPOSED}
+        run |= {"choice": payload["choice"]} if "choice" in payload else {}
+        story.faults += _drawn(index, payload.get("choice"))
         run |= {
             "plan_sha256": payload.get("digest"),
             "status": name,
@@ -157,6 +161,14 @@ def _tell_run(story: Story, index: int | None, name: str, leaf: Mapping[str, Any
         run |= {key: payload[key] for key in ("verdict", "policy", "rules")}
     elif name in ("held", "not_held"):
         run["held"] = name == "held"
+
+
+def _drawn(index: int | None, choice: Mapping[str, Any] | None) -> list[str]:
+    """What is wrong with the samples of a choice, in words."""
+    again = drawn_again(choice) if choice else {}
+    said = {row["playbook"]: row.get("sample") for row in (choice or {}).get("candidates", ())}
+    wrong = [f"{name} {said[name]} is {sample} when drawn again" for name, sample in again.items() if said[name] != sample]
+    return [f"entry {index}: the samples are not those of its seed: {', '.join(wrong)}"] if wrong else []
 
 
 def _tell_step(story: Story, index: int | None, name: str, leaf: Mapping[str, Any]) -> None:

@@ -97,6 +97,11 @@ class StepStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ProblemStatus(StrEnum):
+    OPEN = "open"
+    ACK = "ack"
+
+
 class Verdict(StrEnum):
     """What policy says of a proposal, from the loosest to the strictest."""
 
@@ -149,6 +154,17 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+class FocusArea(StrEnum):
+    """What the meta loop looks at, the most pressing first."""
+
+    ERROR_SPIKE = "error_spike"
+    TRUST_VIOLATIONS = "trust_violations"
+    LATENCY_DRIFT = "latency_drift"
+    CAPACITY_STRAIN = "capacity_strain"
+    DEPENDENCY_HEALTH = "dependency_health"
+    ROUTINE_MAINTENANCE = "routine_maintenance"
+
+
 class Trigger(StrEnum):
     ALERT = "alert"
     SCHEDULE = "schedule"
@@ -185,6 +201,9 @@ MOVES: dict[str, dict[str, tuple[str, ...]]] = {
             ApprovalStatus.CANCELLED,
         ),
     },
+    "problem": {
+        ProblemStatus.OPEN: (ProblemStatus.ACK,),  # what is healed again and again after that is another problem
+    },
     "step": {
         StepStatus.PENDING: (StepStatus.RUNNING, StepStatus.SKIPPED),
         StepStatus.RUNNING: (
@@ -216,7 +235,7 @@ OUTCOME_OF: dict[str, Outcome] = {
 
 
 def may_move(kind: str, source: str, to: str) -> bool:
-    """Whether a thing of `kind` (run, incident, approval, step) may go from `source` to `to`."""
+    """Whether a thing of `kind` (run, incident, approval, problem, step) may go from `source` to `to`."""
     return to in MOVES[kind].get(source, ())
 
 

@@ -124,6 +124,11 @@ REFUSALS = {
     "kill_switch": "Release the kill switch when it is safe: selfheal kill-switch off.",
     "bounds": "Mend what is out of its bounds, in the playbook or in the labels of the service.",
 }
+# rule of policy → what a person can do so that it does not ask again
+ASKS = {
+    "root_cause": " Acknowledge the problem, and it asks no more: selfheal problems.",
+    "trust": " See who lost trust and why: selfheal trust.",
+}
 NOTHING_TO_DO = "Nothing to do."
 
 
@@ -196,8 +201,9 @@ def _alive(run: RunFacts) -> Why | None:
     if run.status in ACTIVE_RUN:
         return Why(f"{name} is {_words(run.status)}", Kind.RUNNING, since=at, detail=run.reason, todo="Watch its run.")
     if run.status == RunStatus.PENDING:
-        todo = "Approve or reject it in the queue, or with selfheal approvals."
-        return Why(f"{name} waits for a person", Kind.PERSON, _rule(run, Verdict.APPROVAL), at, until, because, todo)
+        rule = _rule(run, Verdict.APPROVAL)
+        todo = f"Approve or reject it in the queue, or with selfheal approvals.{ASKS.get(rule, '')}"
+        return Why(f"{name} waits for a person", Kind.PERSON, rule, at, until, because, todo)
     if run.status == RunStatus.DEFERRED:
         todo = "Wait for the opening, or propose it by hand: that asks a person instead."
         return Why(f"{name} waits for the change window", Kind.WINDOW, _rule(run, Verdict.DEFER), at, until, because, todo)

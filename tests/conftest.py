@@ -21,6 +21,7 @@ from django.test import TransactionTestCase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from healing.ledger import guards
+from tests import unlogged
 
 INDEX = "memory_words"  # SQLite's full-text index, and the tables in which FTS5 keeps it: emptied by its own command alone
 # No test is timed: a machine may be busy with something else.
@@ -121,6 +122,17 @@ def django_db_modify_db_settings(
     ):
         file.backup(memory)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_governed_changes_without_an_entry(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not {"db", "transactional_db"} & set(request.fixturenames) and request.node.get_closest_marker("django_db") is None:
+        yield
+        return
+    request.getfixturevalue("_django_db_helper")
+    with unlogged.watched() as watch:
+        yield
+    assert watch.unlogged() == [], "changed without an entry in the log (tests/unlogged.py)"
 
 
 @pytest.fixture

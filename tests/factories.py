@@ -21,6 +21,7 @@ from healing.models import (
     Episode,
     Incident,
     Playbook,
+    Problem,
     Run,
     Service,
     Step,
@@ -247,6 +248,14 @@ def make_request(run: Run | None = None, at: datetime | None = None, **fields: A
         "status": ApprovalStatus.PENDING,
     }
     return ApprovalRequest.objects.create(**values | fields)
+
+
+def make_problem(service: Service | None = None, at: datetime | None = None, **fields: Any) -> Problem:
+    """An open problem of seven successes within the last day, without its incidents."""
+    at = at or timezone.now()
+    values = {"diagnosis": "service_down", "heals": 7, "seconds": 1680, "opened_at": at, "last_at": at}
+    times = {"first_at": at - timedelta(days=1)}
+    return Problem.objects.create(service=service or make_service(), **values | times | fields)
 
 
 def make_line(incident: Incident, action: str, at: datetime | None = None, **fields: Any) -> TimelineEvent:

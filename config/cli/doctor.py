@@ -63,6 +63,8 @@ def look() -> Iterator[Finding]:
 
 def foundations() -> Generator[Finding, None, bool]:
     """What everything else stands on; returns whether the database can be used."""
+    from django.db import connection
+
     from healing import findings
 
     yield _home()
@@ -77,6 +79,9 @@ def foundations() -> Generator[Finding, None, bool]:
     if migrations.ok:
         yield findings.guarded("log guards", findings.log_guards)
         yield findings.guarded("log outside", findings.log_places)
+        if connection.vendor == "postgresql":
+            yield findings.guarded("log grants", findings.log_grants)
+        yield findings.guarded("log patrol", lambda: findings.log_patrol(now()))
         yield findings.guarded("processes", lambda: findings.processes(now()))
         yield findings.guarded("runner pools", lambda: findings.runner_pools(now()))
     return migrations.ok

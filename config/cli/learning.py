@@ -1,12 +1,14 @@
-"""What was learnt, on this machine."""
+"""What was learnt: on this machine, but for the shadow score, which is asked of the server where SELF_HEAL_TOKEN is set."""
 
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
-from config.cli.base import Json, print_done, print_json, print_table, ready
+from config.cli.base import Json, print_done, print_facts, print_json, print_table, ready
+from config.cli.client import connect
 
 app = typer.Typer()
 
@@ -46,6 +48,24 @@ def evaluate(
         if recorded
     ]
     print_table(("way", "matched", "succeeded", "success rate", "regret a run"), shown, "no run has ended yet")
+
+
+@app.command()
+def shadow(
+    playbook: Annotated[str, typer.Argument(help="its name")],
+    limit: Annotated[int, typer.Option(min=1, max=200, help="incidents that are listed")] = 20,
+    as_json: Annotated[bool, Json] = False,
+) -> None:
+    """Say what would have come of a playbook where services are only observed."""
+    found = connect().get(f"/api/self_heal/playbooks/{quote(playbook, safe='')}/shadow")
+    if as_json:
+        print_json(found)
+        return
+    print_facts([(name.replace("_", " "), count) for name, count in found["counts"].items()])
+    print_facts([("going on", found["going_on"] or None)])
+    print()
+    rows = [[each["judgement"] or "going on", each["course"]["service"], each["why"]] for each in found["courses"][:limit]]
+    print_table(("judgement", "service", "why"), rows, "it would not have run yet on a service that is only observed")
 
 
 @app.command()

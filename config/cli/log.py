@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -106,19 +106,41 @@ def keep(directory: Path, database: Database = "", as_json: Annotated[bool, Json
 
 @app.command()
 def replay(
-    run: Annotated[uuid.UUID, typer.Argument(metavar="ID", help="of a run")],
+    run: Annotated[uuid.UUID, typer.Argument(metavar="ID", help="of a run, or of a cycle of the meta loop")],
     database: Database = "",
     as_json: Annotated[bool, Json] = False,
 ) -> None:
-    """Tell a run from its entries alone and hold that against the tables. Status 1 if they say different things."""
+    """Tell a run or a cycle from its entries alone and hold that against the tables. Status 1 if they say different things."""
     ready()
-    from healing.ledger.replay import replay_run
+    from healing.ledger.replay import entries_of, replay_run
+    from metafocus.replaying import entry_of
 
-    found = replay_run(run, _open(database))
+    using = _open(database)
+    if not entries_of(run, using) and entry_of(run, None, using):
+        _replay_cycle(run, using, as_json)
+    found = replay_run(run, using)
     if as_json:
         print_json(_replayed(found))
     else:
         _print_story(found)
+    raise typer.Exit(0 if found.agrees else 1)
+
+
+def _replay_cycle(cycle: uuid.UUID, using: str, as_json: bool) -> NoReturn:
+    from metafocus.replaying import replay_cycle
+
+    found = replay_cycle(cycle, using)
+    said = found.leaf["payload"]
+    if as_json:
+        print_json(found.document())
+    else:
+        names = ("number", "focus_area", "confidence", "guardrail_adjustment")
+        print_facts([("entry", found.index), ("at", found.leaf["at"]), *((n.replace("_", " "), said.get(n)) for n in names)])
+        print()
+        for line in (*said.get("reasoning", ()), *(f"✗ {wrong}" for wrong in (*found.faults, *map(str, found.differences)))):
+            print(line)
+        kept = "" if found.kept else " (its row is not kept any more: it was decided again from its entry)"
+        print(f"✓ the log and the tables agree{kept}" if found.agrees else "✗ the log and the tables do not agree")
     raise typer.Exit(0 if found.agrees else 1)
 
 

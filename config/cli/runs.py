@@ -40,15 +40,26 @@ def list_(
 
 @app.command()
 def show(run: Id, as_json: Annotated[bool, Json] = False) -> None:
-    """Show a run with its steps."""
+    """Show a run with its steps, and why this playbook was chosen."""
     found = connect().get(f"{BASE}/{run}")
     if as_json:
         print_json(found)
         return
     print_facts((name, value) for name, value in found.items() if not isinstance(value, (dict, list)))
+    if found.get("choice"):
+        _print_choice(found["choice"])
     print()
     columns = ("phase", "name", "target", "action", "status", "message")
     print_table(columns, [[step.get(name) for name in columns] for step in _steps(found)], "it has no steps yet")
+
+
+def _print_choice(choice: dict[str, Any]) -> None:
+    print(f"\nwhy this playbook: {shown(choice['why'])}")
+    if choice["fallback"]:
+        print(f"the fixed order stands: {shown(choice['fallback'])}")
+    drawn = ("sample", "mean") if choice["advised"] else ()
+    columns = ("playbook", "impact", "record", *drawn, "why")
+    print_table(columns, [[row.get(name) for name in columns] for row in choice["candidates"]], "nothing to choose from")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from healing.admin import (
     access,
     approvals,
+    debt,
     governance,
     incidents,
     ledger,
@@ -12,6 +13,7 @@ from healing.admin import (
     services,
     signals,
     silences,
+    trust,
     unmatched,
     windows,
 )
@@ -19,6 +21,7 @@ from healing.admin import (
 __all__ = [
     "access",
     "approvals",
+    "debt",
     "governance",
     "incidents",
     "ledger",
@@ -28,6 +31,7 @@ __all__ = [
     "services",
     "signals",
     "silences",
+    "trust",
     "unmatched",
     "windows",
 ]

@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from healing import alertmanager, findings, health, heartbeats, pools, sandbox
+from healing import alertmanager, findings, guardrail, health, heartbeats, pools, sandbox
 from healing import jobs as jobs_done
 from healing.admin import live, words
 from healing.governance import kill_state
@@ -39,7 +39,8 @@ from healing.models import (
     Run,
 )
 from selfheal.findings import Finding
-from selfheal.states import IncidentStatus, KillState, RunStatus
+from selfheal.guardrails import SHOWN
+from selfheal.states import GlobalMode, IncidentStatus, KillState, RunStatus
 
 UP = "selfheal up"
 MEND = {
@@ -82,7 +83,7 @@ def looks(at: datetime) -> list[tuple[str, Look]]:
         ("Jobs", partial(jobs, at)),
         ("Log", partial(log, at)),
         ("Parts", partial(parts, at)),
-        ("Whether anything may run", governance),
+        ("Whether anything may run", partial(governance, at)),
     ]
 
 
@@ -154,9 +155,9 @@ def log(at: datetime) -> Iterator[Finding]:
     yield Finding("key", True, key.vkey if key else "not made yet: the sequencer makes it with the first head")
     yield findings.guarded("log guards", findings.log_guards)
     yield findings.guarded("log outside", findings.log_places)
-    yield Finding(
-        "verification", True, "this page does not verify: `selfheal log verify` does, also from an export on another machine"
-    )
+    if connection.vendor == "postgresql":
+        yield findings.guarded("log grants", findings.log_grants)
+    yield findings.guarded("log patrol", lambda: findings.log_patrol(at))
 
 
 def parts(at: datetime) -> Iterator[Finding]:
@@ -184,7 +185,7 @@ def _alertmanager(at: datetime) -> Finding:
     return Finding("Alertmanager", not row.error, said, mend)
 
 
-def governance() -> Iterator[Finding]:
+def governance(at: datetime) -> Iterator[Finding]:
     state, row = kill_state(), Control.objects.filter(pk=1).first() or Control()
     off = state is KillState.OFF
     yield Finding(
@@ -194,7 +195,9 @@ def governance() -> Iterator[Finding]:
         "release it on its page, or `selfheal kill-switch off`",
     )
     yield Finding("storm", not row.storm, row.storm or "none", "it ends by itself when fewer services are unhealthy")
-    yield Finding("guardrail", True, str(row.get_level_display()))
+    rail = guardrail.standing_of(row, at)
+    late = row.level_at is not None and rail.since is None and global_mode() is not GlobalMode.OFF
+    yield Finding("guardrail", not late, f"{SHOWN[rail.level]}: {rail.reason}", MEND["beat"])
 
 
 def settings_in_short() -> list[tuple[str, str]]:

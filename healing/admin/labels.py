@@ -39,6 +39,15 @@ NOTIFICATION = {"sent": "success", "waiting": "info", "tried again": "warning", 
 HEALTH = {"healthy": "success", "degraded": "warning", "critical": "danger", "unknown": ""}
 KILL = {"off": "success", "pause": "warning", "kill": "danger"}
 SILENCE = {"active": "warning", "planned": "info", "over": ""}
+TRUST = {"low": "danger", "enough": "success"}
+SHADOW = {
+    "agreed": "success",
+    "would_have_helped": "success",
+    "would_have_harmed": "danger",
+    "unknown": "",
+    "going_on": "info",
+}
+PROBLEM = {"open": "danger", "ack": "success"}
 WINDOW = {"window": "success", "freeze": "info"}
 
 COLOURS: dict[str, dict[str, str]] = {
@@ -55,5 +64,8 @@ COLOURS: dict[str, dict[str, str]] = {
     "kill": KILL,
     "notification": NOTIFICATION,
     "silence": SILENCE,
+    "problem": PROBLEM,
+    "trust": TRUST,
+    "shadow": SHADOW,
     "window": WINDOW,
 }

@@ -27,6 +27,7 @@ class LedgerEntryAdmin(PageAdmin):
     page_template = "admin/healing/entry.html"
     list_display = ("index", "action", "actor", "resource", "when")
     sortable_by = ()
+    ordering = ("-at", "-index")  # as the index of each column that is looked in has them
     search_fields = ("action",)  # shows the box; what is looked for stands in get_search_results
     search_help_text = "Exactly: an index, an action (run.proposed), an actor, or a resource (run:…)"
     empty_title = "The log is empty"

@@ -13,8 +13,8 @@ from healing.admin import words
 from healing.governance import kill_state
 from healing.middleware import zone_of
 from healing.mode import global_mode
-from healing.models import ApprovalRequest, Control, Incident
-from selfheal.states import ApprovalStatus, GlobalMode, IncidentStatus, KillState
+from healing.models import ApprovalRequest, Control, Incident, Problem
+from selfheal.states import ApprovalStatus, GlobalMode, IncidentStatus, KillState, ProblemStatus
 
 # (title, [(what, icon, app, model, badge)])
 ROOMS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
@@ -24,6 +24,7 @@ ROOMS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
             ("Approvals", "how_to_vote", "healing", "approvalrequest", "approvals"),
             ("Incidents", "emergency_home", "healing", "incident", "incidents"),
             ("Runs", "play_circle", "healing", "run", ""),
+            ("Problems", "troubleshoot", "healing", "problem", "problems"),
             ("Unmatched alerts", "help_center", "healing", "unmatchedalert", ""),
             ("Signals", "monitoring", "healing", "signal", ""),
             ("Silences", "notifications_paused", "healing", "silence", ""),
@@ -43,6 +44,7 @@ ROOMS: tuple[tuple[str, tuple[tuple[str, str, str, str, str], ...]], ...] = (
         (
             ("Kill switch", "power_settings_new", "healing", "control", ""),
             ("Records", "leaderboard", "healing", "record", ""),
+            ("Trust", "shield_person", "healing", "trustscore", ""),
             ("Backoff", "hourglass", "healing", "backoff", ""),
             ("Approvers", "how_to_reg", "healing", "domainapprover", ""),
             ("Notifications", "notifications", "healing", "notification", ""),
@@ -91,13 +93,15 @@ def _items(
 
 
 def waiting(request: HttpRequest) -> dict[str, int]:
-    """How many requests and incidents need somebody now. Counted by status, so it costs what is open, not what was."""
+    """How many requests, incidents and problems need somebody now. Counted by status, so it costs what is open, not what was."""
     counts = {}
     if request.user.has_perm("healing.view_approvalrequest"):
         live = ApprovalRequest.objects.filter(status=ApprovalStatus.PENDING, expires_at__gt=timezone.now())
         counts["approvals"] = live.count()
     if request.user.has_perm("healing.view_incident"):
         counts["incidents"] = Incident.objects.filter(status=IncidentStatus.OPEN).count()
+    if request.user.has_perm("healing.view_problem"):
+        counts["problems"] = Problem.objects.filter(status=ProblemStatus.OPEN).count()
     return counts
 
 
@@ -146,6 +150,7 @@ def tabs(request: HttpRequest) -> list[dict[str, Any]]:
             (("Waiting", "pending"), ("Approved", "approved"), ("Rejected", "rejected"), ("All", "all")),
         ),
         _tabs(request, "incident", "live", (("Live", "live"), ("Resolved", "resolved"), ("Closed", "closed"), ("All", "all"))),
+        _tabs(request, "problem", "open", (("Open", "open"), ("Acknowledged", "ack"), ("All", "all"))),
     ]
 
 

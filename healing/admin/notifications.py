@@ -263,7 +263,14 @@ def status_of(row: Notification) -> str:
 def subject_link(row: Notification) -> str:
     """A link to what it is about, where that has a page."""
     kind, _, key = row.subject.partition(":")
-    pages = {"approval": "approvalrequest", "run": "run", "incident": "incident", "token": "token", "channel": "channel"}
+    pages = {
+        "approval": "approvalrequest",
+        "run": "run",
+        "incident": "incident",
+        "token": "token",
+        "channel": "channel",
+        "problem": "problem",
+    }
     name, arguments = ("control", ["1"]) if kind == "kill_switch" else (pages.get(kind, ""), [key])
     try:
         address = reverse(f"admin:healing_{name}_change", args=arguments)

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 
-from healing import catalog
+from healing import catalog, shadow
 from healing.admin import labels, words
 from healing.admin.base import PageAdmin
 from healing.admin.proposing import bounds
@@ -47,6 +47,7 @@ class PlaybookAdmin(PageAdmin):
         return {
             **_written(thing),
             "versions": Playbook.objects.filter(name=thing.name).defer("source", "document"),
+            "shadow": shadow.score_of(thing.name),
             "records": Record.objects.filter(playbook=thing.name),
             "runs": Run.objects.filter(playbook__name=thing.name).select_related("service", "playbook")[:SHOWN],
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -12,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import content_disposition_header
 from unfold.decorators import display
 
-from healing import silences
+from healing import shadow, silences
 from healing.admin import labels, words
 from healing.admin.base import Act, Reason, sentence
 from healing.admin.filters import PlaybookFilter
@@ -24,6 +25,7 @@ from healing.models import ApprovalRequest, Run, Step
 from healing.runs import abort
 from selfheal.errors import Invalid
 from selfheal.replay import name_of
+from selfheal.shadow import Judgement
 from selfheal.states import ALIVE_RUN, OUTCOME_OF, StepStatus
 
 SYMPTOM = {"failed": "still wrong", "timed_out": "still wrong", "succeeded": "no longer wrong"}  # it must fail for a run to go on
@@ -34,6 +36,26 @@ LAST = 20  # lines that are shown of a step that goes on: as many as are seen wi
 def abort_run(request: HttpRequest, thing: Run, said: dict[str, Any], at: datetime) -> str:
     after = abort(thing.pk, actor=request.user.get_username(), reason=said["comment"], at=at)
     return "aborted before it started" if after.status in OUTCOME_OF else "asked to stop: its worker ends it within seconds"
+
+
+class Word(Reason):
+    """What it would have done, and why one thinks so."""
+
+    judgement = forms.ChoiceField(
+        label="It",
+        choices=[
+            (Judgement.AGREED, "is what people did as well"),
+            (Judgement.HELPED, "would have helped"),
+            (Judgement.HARMED, "would have harmed"),
+            (Judgement.UNKNOWN, "cannot be judged"),
+        ],
+    )
+    field_order = ("judgement", "comment")
+
+
+def judge(request: HttpRequest, thing: Run, said: dict[str, Any], at: datetime) -> str:
+    shadow.say(thing.pk, said["judgement"], said["comment"], request.user, at)  # type: ignore[arg-type]  # signed in
+    return "thank you: it stands in the log, and counts on the page of the playbook within seconds"
 
 
 @admin.register(Run)
@@ -60,6 +82,15 @@ class RunAdmin(FilteredAdmin):
             Reason,
             "danger",
             applies=lambda run: run.status in ALIVE_RUN,
+        ),
+        Act(
+            "judge",
+            "Say what it would have done",
+            shadow.PERMISSION,
+            judge,
+            "Only the mode kept this from running. What would it have done?",
+            Word,
+            applies=shadow.is_shadow,
         ),
     )
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 
+from selfheal.sources import SHOWN
+
 
 def span(seconds: float) -> str:
     """A length of time in one unit: `40 s`, `4 min`, `3 h`, `5 days`."""
@@ -106,4 +108,4 @@ def pretty(value: Any) -> str:
 
 def words(name: str) -> str:
     """A state's name as people read it."""
-    return name.replace("_", " ")
+    return SHOWN.get(name) or name.replace("_", " ")  # type: ignore[call-overload]  # a trigger source has a name for people

@@ -19,6 +19,7 @@ STATUS = OpenApiParameter("status", str, description="one, or several with comma
 SEVERITY = OpenApiParameter("severity", str, description="one, or several with commas between them")
 SERVICE = OpenApiParameter("service", str, description="the name of a service")
 INCIDENT = OpenApiParameter("incident", OpenApiTypes.UUID, description="the id of an incident")
+UNTIL = OpenApiParameter("until", OpenApiTypes.DATETIME, description="older than this; RFC 3339, UTC where no zone is said")
 SINCE = OpenApiParameter("since", OpenApiTypes.DATETIME, description="not older than this; RFC 3339, UTC where no zone is said")
 
 
@@ -49,7 +50,11 @@ def identity(request: Request, name: str) -> uuid.UUID | None:
 
 
 def since(request: Request) -> datetime | None:
-    value = request.query_params.get("since")
+    return instant(request, "since")
+
+
+def instant(request: Request, name: str) -> datetime | None:
+    value = request.query_params.get(name)
     if not value:
         return None
     try:
@@ -60,7 +65,7 @@ def since(request: Request) -> datetime | None:
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        raise Invalid("is no instant; write it like 2026-11-25T12:00:00Z", field="since")
+        raise Invalid("is no instant; write it like 2026-11-25T12:00:00Z", field=name)
     return at
 
 

@@ -5,8 +5,9 @@ Reads only, and also while the mode is off.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
@@ -15,8 +16,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from healing.api.base import HasScope
+from healing.api.base import HasScope, Pages
+from healing.api.filters import SINCE, UNTIL, instant, text
 from healing.ledger import selectors
+from healing.ledger.selectors import MOST
+from healing.models.ledger import ENTRY_FILTERS
 from selfheal.errors import Invalid
 from selfheal.signing import b64
 
@@ -42,15 +46,23 @@ _ENTRY: dict[str, serializers.Field] = {
     "signature": serializers.CharField(help_text="base64"),
     "key_id": serializers.CharField(),
 }
-ENTRIES = inline_serializer("LogEntries", {"entries": inline_serializer("LogEntry", _ENTRY, many=True)})
+_LINK = "where the page after or before this one is; only where something is filtered"
+ENTRIES = inline_serializer(
+    "LogEntries",
+    {
+        "entries": inline_serializer("LogEntry", _ENTRY, many=True),
+        "next": serializers.URLField(allow_null=True, required=False, help_text=_LINK),
+        "previous": serializers.URLField(allow_null=True, required=False, help_text=_LINK),
+    },
+)
 KEY = inline_serializer(
     "LogKey", {**_KEY, "origin": serializers.CharField(), "retired": inline_serializer("LogRetiredKey", _RETIRED, many=True)}
 )
 PROOF = inline_serializer("LogProof", {"hashes": serializers.ListField(child=serializers.CharField(help_text="base64"))})
 
 
-def _number(name: str, what: str) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.INT64, required=True, description=what)
+def _number(name: str, what: str, *, required: bool = True) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.INT64, required=required, description=what)
 
 
 class LogView(APIView):
@@ -79,15 +91,45 @@ class CheckpointView(LogView):
         return HttpResponse(selectors.witnessed(head), content_type="text/plain; charset=utf-8")
 
 
+class EntryPages(Pages):
+    page_size = max_page_size = MOST
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
+        return "at", "index"
+
+
 class EntriesView(LogView):
     @extend_schema(
         operation_id="log_entries",
-        parameters=[_number("start", "first index"), _number("end", "one past the last index; at most 1,000 more than start")],
+        parameters=[
+            _number("start", "first index; 0 where it is left out", required=False),
+            _number(
+                "end", "one past the last index; at most 1,000 more than start, and that where it is left out", required=False
+            ),
+            *(OpenApiParameter(name, str, description=f"exactly this {name}") for name in ENTRY_FILTERS),
+            SINCE,
+            UNTIL,
+            OpenApiParameter("limit", int, description="with a filter: entries on a page, at most 1,000"),
+            OpenApiParameter("cursor", str, description="with a filter: as `next` and `previous` have it"),
+        ],
         responses=ENTRIES,
     )
     def get(self, request: Request) -> Response:
-        """The entries from `start` on and before `end`, as many as there are."""
-        return Response({"entries": selectors.entries(whole(request, "start"), whole(request, "end"))})
+        """The entries from `start` on and before `end`, as many as there are; or those that all given filters fit, by time.
+
+        With a filter, `start` and `end` may be as far apart as you like.
+        """
+        start = whole(request, "start", default=0)
+        end = whole(request, "end", default=0)
+        asked = {name: value for name in ENTRY_FILTERS if (value := text(request, name))}
+        since, until = instant(request, "since"), instant(request, "until")
+        if not (asked or since or until):
+            return Response({"entries": selectors.entries(start, end if "end" in request.query_params else start + MOST)})
+        rows = selectors.found(asked, since, until).filter(index__gte=start)
+        rows = rows.filter(index__lt=end) if "end" in request.query_params else rows
+        pages = EntryPages()
+        entries = [selectors.shown(entry) for entry in pages.paginate_queryset(rows, request, self) or []]
+        return Response({"entries": entries, "next": pages.get_next_link(), "previous": pages.get_previous_link()})
 
 
 class KeyView(LogView):
@@ -122,9 +164,12 @@ class ConsistencyView(LogView):
         return _proof(selectors.consistency(whole(request, "first"), whole(request, "second")))
 
 
-def whole(request: Request, name: str) -> int:
-    """A query parameter that is a whole number, 0 or more. Raises Invalid naming it."""
-    text = request.query_params.get(name, "")
+def whole(request: Request, name: str, default: int | None = None) -> int:
+    """A query parameter that is a whole number, 0 or more; without a `default` it must be given. Raises Invalid naming it."""
+    text = request.query_params.get(name)
+    if text is None and default is not None:
+        return default
+    text = text or ""
     if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         raise Invalid("must be given, as a whole number" if not text else "must be a whole number, 0 or more", field=name)
     return int(text)

@@ -13,10 +13,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from healing import runs
+from healing import runs, shadow
 from healing.api import filters
+from healing.api.auth import caller
 from healing.api.base import ApiView, Body, One, Text
 from healing.models import PutBack, Run, Step
+from selfheal.shadow import Judgement
 from selfheal.states import RunStatus
 
 
@@ -65,11 +67,17 @@ class StepRow(serializers.ModelSerializer[Step]):
 class RunPage(RunRow):
     plan = serializers.DictField(help_text="frozen when it was proposed; `digest` is the SHA-256 of its RFC 8785 form")
     decision = serializers.DictField(help_text="{verdict, why, rules: [{rule, verdict, reason}], …}")
+    choice = serializers.SerializerMethodField(
+        help_text="why this playbook: {ranker, chosen, advised, why, fallback, seed, of, candidates}; null: a person chose it"
+    )
     steps = serializers.SerializerMethodField(help_text="with their output, at most 64 KiB a stream, in order")
     verification = serializers.SerializerMethodField(help_text="the steps of the phase `verify`")
 
     class Meta(RunRow.Meta):
-        fields = (*RunRow.Meta.fields, "plan", "decision", "steps", "verification")
+        fields = (*RunRow.Meta.fields, "plan", "decision", "choice", "steps", "verification")
+
+    def get_choice(self, run: Run) -> dict[str, Any] | None:
+        return run.decision.get("choice")
 
     @extend_schema_field(StepRow(many=True))
     def get_steps(self, run: Run) -> Any:
@@ -128,6 +136,24 @@ class Abort(One):
         _run(pk)
         reason = self.read(Reason)["reason"]
         runs.abort(pk, actor=request.user.get_username(), reason=reason, at=timezone.now())
+        return Response(RunRow(_run(pk)).data)
+
+
+class Word(Body):
+    judgement = serializers.ChoiceField(choices=list(Judgement))
+    reason = Text(max_length=shadow.MAX_NOTE)
+
+
+class Judge(One):
+    serializer_class = RunRow
+    scopes = {"POST": "operate"}
+
+    @extend_schema(operation_id="runs_judge", request=Word, responses=RunRow)
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        """Say what a run would have done that only the mode kept from starting. 409 for any other."""
+        _run(pk)
+        said = self.read(Word)
+        shadow.say(pk, said["judgement"], said["reason"], caller(request), timezone.now())
         return Response(RunRow(_run(pk)).data)
 
 

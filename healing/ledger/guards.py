@@ -18,8 +18,15 @@ MIGRATION = ("healing", "0002_ledger_guards")
 OUTBOX = "healing_ledgeroutbox"
 TABLES = ("healing_ledgerentry", "healing_ledgertile", "healing_ledgerhead", "healing_ledgerkey")
 _UNMOVED = "NOT EXISTS (SELECT 1 FROM healing_ledgerentry e WHERE e.outbox_id = OLD.id AND e.leaf = OLD.leaf)"
-_REFUSE = """CREATE OR REPLACE FUNCTION selfheal_refuse() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION '% refuses %: the log only grows', TG_TABLE_NAME, TG_OP USING ERRCODE = 'check_violation'; END $$"""
+_BODIES = {
+    "selfheal_refuse": (
+        " BEGIN RAISE EXCEPTION '% refuses %: the log only grows', TG_TABLE_NAME, TG_OP USING ERRCODE = 'check_violation'; END "
+    ),
+    "selfheal_refuse_unmoved": (
+        f" BEGIN IF {_UNMOVED} THEN RAISE EXCEPTION '% refuses DELETE of what is no entry yet', TG_TABLE_NAME "
+        "USING ERRCODE = 'check_violation'; END IF; RETURN OLD; END "
+    ),
+}
 
 
 def install(connection: BaseDatabaseWrapper | None = None) -> None:
@@ -27,9 +34,11 @@ def install(connection: BaseDatabaseWrapper | None = None) -> None:
     connection = connection or connections[DEFAULT_DB_ALIAS]
     wanted = _wanted(connection)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_REFUSE)
-        for name in missing(connection):
+        gone = missing(connection)
+        if gone and connection.vendor == "postgresql":
+            for name, body in _BODIES.items():
+                cursor.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        for name in gone:
             table, sql = wanted[name]
             cursor.execute(_drop(connection, name, table))
             cursor.execute(sql)
@@ -44,13 +53,16 @@ def remove(connection: BaseDatabaseWrapper | None = None) -> None:
 
 
 def missing(connection: BaseDatabaseWrapper | None = None) -> list[str]:
-    """Names of the triggers that are absent, switched off, or (on SQLite) not the ones that `install` makes."""
+    """Names of the triggers that are absent, switched off, or not the ones that `install` makes."""
     connection = connection or connections[DEFAULT_DB_ALIAS]
     wanted = _wanted(connection)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')")
-            there = {name for (name,) in cursor.fetchall()}
+            cursor.execute(
+                "SELECT tgname, proname, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid "
+                "WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')"
+            )
+            there = {name for name, function, body in cursor.fetchall() if body == _BODIES.get(function)}
         else:
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
             there = {name for name, sql in cursor.fetchall() if name in wanted and sql == wanted[name][1]}
@@ -101,12 +113,7 @@ def _postgresql() -> Iterator[tuple[str, str, str]]:
     yield (
         name,
         OUTBOX,
-        (
-            "CREATE OR REPLACE FUNCTION selfheal_refuse_unmoved() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN IF {_UNMOVED} THEN RAISE EXCEPTION '% refuses DELETE of what is no entry yet', TG_TABLE_NAME "
-            "USING ERRCODE = 'check_violation'; END IF; RETURN OLD; END $$; "
-            f"CREATE TRIGGER {name} BEFORE DELETE ON {OUTBOX} FOR EACH ROW EXECUTE FUNCTION selfheal_refuse_unmoved()"
-        ),
+        (f"CREATE TRIGGER {name} BEFORE DELETE ON {OUTBOX} FOR EACH ROW EXECUTE FUNCTION selfheal_refuse_unmoved()"),
     )
 
 

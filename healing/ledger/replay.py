@@ -87,6 +87,7 @@ def _run(run: Run) -> Facts:
         "verdict": run.decision.get("verdict"),
         "policy": run.decision.get("policy"),
         "rules": run.decision.get("rules"),
+        **({"choice": run.decision["choice"]} if "choice" in run.decision else {}),
         "status": run.status,
         "outcome": run.outcome,
         "abort_reason": run.abort_reason,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 
 from healing.ledger.tiles import Nodes
 from healing.models import LedgerCosignature, LedgerEntry, LedgerHead, LedgerKey, LedgerOutbox
@@ -81,10 +82,22 @@ def entries(start: int, end: int, using: str = DEFAULT_DB_ALIAS) -> list[dict]:
     if not start <= end <= start + MOST:
         raise Invalid(f"must be from start to start + {MOST:,}", field="end")
     rows = LedgerEntry.objects.using(using).filter(index__gte=start, index__lt=end).order_by("index")
-    return [
-        {"index": index, "leaf": b64(bytes(leaf)), "signature": b64(bytes(signature)), "key_id": key_id}
-        for index, leaf, signature, key_id in rows.values_list("index", "leaf", "signature", "key_id")
-    ]
+    return [shown(entry) for entry in rows.only("index", "leaf", "signature", "key_id")]
+
+
+def shown(entry: LedgerEntry) -> dict:
+    leaf, signature = b64(bytes(entry.leaf)), b64(bytes(entry.signature))
+    return {"index": entry.index, "leaf": leaf, "signature": signature, "key_id": entry.key_id}
+
+
+def found(asked: dict[str, str], since: datetime | None = None, until: datetime | None = None) -> QuerySet[LedgerEntry]:
+    """The entries whose columns are what is `asked` (of ENTRY_FILTERS), from `since` on and before `until`, by their time.
+
+    By their time, and not by their index, so that an index finds a stretch of the time of whoever is in most of the log.
+    """
+    rows = LedgerEntry.objects.filter(**asked).order_by("at", "index")
+    rows = rows.filter(at__gte=since) if since else rows
+    return rows.filter(at__lt=until) if until else rows
 
 
 def inclusion(index: int, tree_size: int, using: str = DEFAULT_DB_ALIAS) -> list[bytes]:

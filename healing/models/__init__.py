@@ -2,10 +2,20 @@
 
 from .access import Token, User
 from .approvals import ApprovalRequest, DomainApprover, Vote
-from .governance import Backoff, Control, Record, TrustEvidence, TrustScore, Window
+from .debt import Problem, ProblemIncident
+from .governance import Backoff, Control, Record, TriggerSource, TrustEvidence, TrustScore, Window
 from .idempotency import IdempotentCall
 from .incidents import Episode, Incident, TimelineEvent, UnmatchedAlert
-from .ledger import LedgerCosignature, LedgerEntry, LedgerHead, LedgerKey, LedgerOutbox, LedgerPlace, LedgerTile
+from .ledger import (
+    LedgerCosignature,
+    LedgerEntry,
+    LedgerHead,
+    LedgerKey,
+    LedgerOutbox,
+    LedgerPatrol,
+    LedgerPlace,
+    LedgerTile,
+)
 from .playbooks import Playbook
 from .processes import Heartbeat, JobSlot, Lease
 from .runs import PutBack, Run, Step
@@ -32,11 +42,14 @@ __all__ = [
     "LedgerHead",
     "LedgerKey",
     "LedgerOutbox",
+    "LedgerPatrol",
     "LedgerPlace",
     "LedgerTile",
     "MapRule",
     "Notification",
     "Playbook",
+    "Problem",
+    "ProblemIncident",
     "PutBack",
     "Record",
     "Run",
@@ -49,6 +62,7 @@ __all__ = [
     "Target",
     "TimelineEvent",
     "Token",
+    "TriggerSource",
     "TrustEvidence",
     "TrustScore",
     "UnmatchedAlert",

@@ -22,6 +22,19 @@ class Control(models.Model):
     kill_actor = models.CharField(max_length=150, blank=True)
     kill_at = models.DateTimeField(null=True, blank=True)
     level = models.CharField(max_length=10, choices=choices(Level), default=Level.MAINTAIN)
+    level_reason = models.TextField(blank=True, db_default="", default="")
+    level_at = models.DateTimeField(null=True, blank=True, help_text="when the meta loop said it last")
+    level_since = models.DateTimeField(null=True, blank=True, help_text="since when it has been this one")
+    pinned_level = models.CharField(max_length=10, choices=choices(Level), blank=True, db_default="", default="")
+    pinned_by = models.CharField(max_length=150, blank=True, db_default="", default="")
+    pinned_reason = models.TextField(blank=True, db_default="", default="")
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    attention = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="diagnoses that are looked at first, as the meta loop says",
+    )
     storm = models.CharField(max_length=300, blank=True, help_text="why nothing is automatic now; empty: there is no storm")
     storm_at = models.DateTimeField(null=True, blank=True, help_text="since when it is so, or is over")
 
@@ -31,6 +44,18 @@ class Control(models.Model):
 
     def __str__(self) -> str:
         return f"kill switch {self.kill_switch}"
+
+
+class TriggerSource(models.Model):
+    """On which terms a source of troubles without an alert may open incidents."""
+
+    trigger = models.CharField(max_length=20, primary_key=True)
+    enabled = models.BooleanField()
+    least_confidence = models.FloatField(help_text="0 to 1")
+    hourly_limit = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return self.trigger
 
 
 class Window(UUIDModel):

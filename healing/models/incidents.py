@@ -53,6 +53,9 @@ class Incident(UUIDModel):
             models.Index(fields=["status", "-opened_at"], name="incident_by_status"),
             models.Index(fields=["service", "status", "-opened_at"], name="incident_of_service"),
             models.Index(fields=["service", "target", "diagnosis", "-opened_at"], name="incident_by_place"),
+            models.Index(
+                fields=["source", "-opened_at"], condition=~Q(source=Trigger.ALERT.value), name="incident_without_alert"
+            ),
         ]
 
     def __str__(self) -> str:

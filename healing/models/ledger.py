@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
+ENTRY_FILTERS = ("actor", "action", "resource", "subsystem")  # each by itself, with or without a time, is found by an index
+
 
 class LedgerOutbox(models.Model):
     """A leaf that was written with its change and waits for its index. Only what is already an entry may be deleted."""
@@ -35,10 +37,8 @@ class LedgerEntry(models.Model):
         ordering = ["-index"]
         verbose_name_plural = "ledger entries"
         indexes = [
-            models.Index(fields=["resource", "index"], name="entry_by_resource"),
-            models.Index(fields=["action", "index"], name="entry_by_action"),
-            models.Index(fields=["actor", "index"], name="entry_by_actor"),
-            models.Index(fields=["at"], name="entry_by_time"),
+            models.Index(fields=["at", "index"], name="entry_at"),
+            *(models.Index(fields=[name, "at", "index"], name=f"entry_{name}_at") for name in ENTRY_FILTERS),
         ]
 
     def __str__(self) -> str:
@@ -129,3 +129,33 @@ class LedgerPlace(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class LedgerPatrol(models.Model):
+    """One row: how far the pass of `healing.ledger.patrol` is, what it has found so far, and how the last whole one ended."""
+
+    next_index = models.BigIntegerField(default=0, help_text="the entry that is looked at next")
+    size = models.BigIntegerField(default=0, help_text="of the head that this pass goes to; 0: none has begun")
+    root = models.BinaryField(max_length=32, default=b"")
+    began_at = models.DateTimeField(null=True, blank=True)
+    wrong = models.PositiveIntegerField(default=0, help_text="found in this pass")
+    failures = models.JSONField(default=list, help_text="at most 100 of them")
+    looked_at = models.DateTimeField(null=True, blank=True)
+    passed_at = models.DateTimeField(null=True, blank=True)
+    passed_size = models.BigIntegerField(default=0)
+    passed_wrong = models.PositiveIntegerField(default=0, help_text="found in the last whole pass")
+    passed_failures = models.JSONField(default=list)
+    asked_at = models.DateTimeField(null=True, blank=True, help_text="somebody waits for this pass")
+    asked_by = models.CharField(max_length=150, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.next_index:,} of {self.size:,} entries"
+
+    @property
+    def is_wrong(self) -> bool:
+        return bool(self.wrong or self.passed_wrong)
+
+    @property
+    def standing(self) -> list[dict]:
+        """What is wrong: what this pass has found, or else the last whole one."""
+        return self.failures or self.passed_failures

@@ -62,6 +62,10 @@ class Run(UUIDModel):
             models.Index(fields=["status", "-created_at"], name="run_by_status"),
             models.Index(fields=["service", "target", "-created_at"], name="run_by_place"),
             models.Index(fields=["playbook", "-created_at"], name="run_by_playbook"),
+            models.Index(fields=["-finished_at"], condition=Q(started_at__isnull=False), name="run_by_end"),
+            models.Index(
+                fields=["service", "diagnosis", "-finished_at"], condition=Q(outcome=Outcome.SUCCESS.value), name="run_healed"
+            ),
         ]
         permissions = [
             ("operate", "May propose and abort runs, work on incidents, pull the kill switch"),

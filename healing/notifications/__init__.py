@@ -8,8 +8,20 @@ Rules that this package keeps:
 4. Where no channel was declared, SELF_HEAL_NOTIFY_URLS is the last resort, for all but good news.
 """
 
-from .entries import about, kill_switch, storm, unhealed
+from .entries import about, guardrail, kill_switch, storm, unhealed
 from .sending import deliver, prune, send_again
 from .writing import addresses, hint, tell
 
-__all__ = ["about", "addresses", "deliver", "hint", "kill_switch", "prune", "send_again", "storm", "tell", "unhealed"]
+__all__ = [
+    "about",
+    "addresses",
+    "deliver",
+    "guardrail",
+    "hint",
+    "kill_switch",
+    "prune",
+    "send_again",
+    "storm",
+    "tell",
+    "unhealed",
+]

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from healing.models import ApprovalRequest, Incident, Run, Service, Step
+from healing.models import ApprovalRequest, Incident, Problem, Run, Service, Step
 from healing.notifications import links
 from healing.notifications.writing import listening, tell
 from selfheal.messages import Facts
@@ -49,6 +49,12 @@ def storm(event: str, reason: str, at: datetime) -> None:
     """A storm has begun, or is over (`storm.tripped`, `storm.over`)."""
     if listening():
         tell(event, Facts(what=reason, link=links.address("index")), subject="storm", at=at)
+
+
+def guardrail(event: str, what: str, reason: str, at: datetime) -> None:
+    """The meta loop has changed the guardrail (`guardrail.tightened`, `guardrail.loosened`)."""
+    if listening():
+        tell(event, Facts(what=what, why=reason, link=links.address("index")), subject="guardrail", at=at)
 
 
 def kill_switch(state: str, reason: str, actor: str, at: datetime) -> None:
@@ -96,6 +102,17 @@ def _put_back(step: Step, action: str, reason: str, payload: Mapping[str, Any], 
     tell(action, facts, subject=f"run:{step.run_id}", at=at, service=step.run.service)
 
 
+def _problem(problem: Problem, action: str, reason: str, payload: Mapping[str, Any], at: datetime) -> None:
+    facts = Facts(
+        what=f"{problem.diagnosis}: {problem.service.name}",
+        service=problem.service.name,
+        why=reason,
+        who=problem.owner,
+        link=links.address("healing_problem_change", problem.pk),
+    )
+    tell(action, facts, subject=f"problem:{problem.pk}", at=at, service=problem.service)
+
+
 def _facts_of(run: Run, why: str) -> Facts:
     return Facts(
         what=f"{run.plan['title']}: {run.service.name} / {run.target}",
@@ -126,5 +143,6 @@ _TOLD: dict[str, Callable[[Any, str, str, Mapping[str, Any], datetime], None]] =
     "run.aborted": _aborted,
     "run.not_held": _run,
     "autonomy.demoted": _run,
+    "problem.opened": _problem,
     "put_back.failed": _put_back,
 }

@@ -23,7 +23,12 @@ SALT = "healing.approval_link"
 
 def address(name: str, *arguments: object) -> str:
     """A page of the admin with the address that people see."""
-    return f"{settings.SELF_HEAL_BASE_URL}{reverse(f'admin:{name}', args=arguments)}"
+    return page(f"admin:{name}", *arguments)
+
+
+def page(name: str, *arguments: object) -> str:
+    """As `address`, of a page that is no room of the admin."""
+    return f"{settings.SELF_HEAL_BASE_URL}{reverse(name, args=arguments)}"
 
 
 def approval_link(request: ApprovalRequest) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from healing import approvals
+from healing import approvals, debt
 from healing.locks import lock_run
 from healing.models import Backoff, Episode, Incident, Record, Run
 from healing.transitions import move, record
@@ -65,6 +65,7 @@ def finish(
         _count(run, outcome, abort_reason, at)
         if outcome is Outcome.SUCCESS:
             _resolve_incident(run, actor, at)
+            debt.healed(run, at)
         else:
             _look_again(run, f"the last run {to.replace('_', ' ')}: {reason}", at)
         wake_queued()

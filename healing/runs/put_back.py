@@ -175,7 +175,8 @@ def _finish(row: PutBack, ok: bool, message: str, at: datetime) -> bool:
     again = None if ok or last else at + AGAIN * 2 ** (row.attempts - 1)
     with transaction.atomic():
         mine = PutBack.objects.filter(pk=row.pk, due_at=row.due_at)
-        if mine.update(due_at=again, done_at=at if ok else None, message=message[:2000]) != 1:
+        done = {"done_at": at} if ok else {}
+        if mine.update(due_at=again, message=message[:2000], **done) != 1:
             return False
         if ok or last:
             _say(row.step, "done" if ok else "failed", at, message, _words(row))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -34,6 +34,16 @@ MOST_SECONDS = 5.0  # for all lines: the worker that asks has other short things
 logger = logging.getLogger(__name__)
 
 
+def pulled() -> list[str]:
+    """The metrics that can be asked for, each once."""
+    return list(dict.fromkeys(line.signal for line in _lines()))
+
+
+def probe(metrics: Collection[str], at: datetime) -> int:
+    """Ask the lines of these metrics once more, between two polls; how many samples. What is wrong is for the poll to say."""
+    return _take(list(_samples([line for line in _lines() if line.signal in metrics], [], at)), at)
+
+
 def pull(at: datetime) -> int:
     """Ask every line, and take what is answered; how many samples."""
     if not settings.SELF_HEAL_PROMETHEUS_URL:
@@ -43,9 +53,21 @@ def pull(at: datetime) -> int:
         samples = list(_samples(catalog.signals().pull, faults, at))
     except Invalid as error:
         samples, faults = [], [f"signals.yaml: {error}"]
-    taken = take(samples, origin="prometheus", actor=ACTOR, at=at).accepted if samples else 0
+    taken = _take(samples, at)
     _note("; ".join(faults)[:2_000], at)
     return taken
+
+
+def _lines() -> list[Pull]:
+    """What can be asked; nothing while signals.yaml is wrong, which the poll says."""
+    try:
+        return catalog.signals().pull if settings.SELF_HEAL_PROMETHEUS_URL else []
+    except Invalid:
+        return []
+
+
+def _take(samples: Sequence[Measured], at: datetime) -> int:
+    return take(samples, origin="prometheus", actor=ACTOR, at=at).accepted if samples else 0
 
 
 def _samples(lines: list[Pull], faults: list[str], at: datetime) -> Iterator[Measured]:

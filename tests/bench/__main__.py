@@ -25,8 +25,9 @@ from rich.table import Table  # noqa: E402
 from tests.bench.alerts import alert_bodies  # noqa: E402
 from tests.bench.decisions import decisions  # noqa: E402
 from tests.bench.group import alert_group  # noqa: E402
-from tests.bench.log import log_append  # noqa: E402
+from tests.bench.log import log_append, log_one_by_one  # noqa: E402
 from tests.bench.measure import Row, alone  # noqa: E402
+from tests.bench.proofs import log_proofs  # noqa: E402
 from tests.bench.ticks import tick  # noqa: E402
 from tests.bench.verifying import log_verify  # noqa: E402
 
@@ -34,7 +35,9 @@ QUANTITIES = {
     "decide": decisions,
     "alerts": alert_bodies,
     "group": alert_group,
+    "append": log_one_by_one,
     "log": log_append,
+    "proofs": log_proofs,
     "verify": log_verify,
     "tick": tick,
 }

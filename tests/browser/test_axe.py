@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from axe_playwright_python.base import AXE_SCRIPT
 from django.utils import timezone
 
-from healing import silences
+from healing import silences, trust
 from healing.admin.base import address_of
-from healing.models import Channel, Incident, Notification, Playbook, SavedFilter, Service, User
-from tests.factories import make_incident, make_playbook, make_request, make_run, make_service, make_step, make_unmatched
+from healing.models import Channel, Notification, ProblemIncident, SavedFilter, Service, TrustScore, User
+from learning.models import Shadow
+from metafocus import loop
+from selfheal.choices import SAMPLING, Candidate, advised
+from selfheal.ranking import Belief, Place
+from selfheal.scores import Actor, Evidence, Kind
+from selfheal.shadow import Judgement
+from tests.factories import (
+    make_decision,
+    make_incident,
+    make_playbook,
+    make_problem,
+    make_request,
+    make_run,
+    make_service,
+    make_step,
+    make_unmatched,
+)
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 QUEUE = "/admin/healing/approvalrequest/"
@@ -31,6 +48,10 @@ STILL = """() => {
 }"""
 
 
+TWO = (Candidate("first", "low", 3, 4), Candidate("second", "medium"))
+ORDER = advised(TWO, [Place(each.playbook, Belief(2.0, 1.0, 1.0), 0.6, (1.0, 1.0, 1.0)) for each in TWO], SAMPLING, "seed")
+
+
 def furnish() -> list[Any]:
     """One thing of each kind, with every colour of a badge that a list may show."""
     at = timezone.now()
@@ -44,13 +65,28 @@ def furnish() -> list[Any]:
         asked = make_run(make_incident(service, severity=impact), make_playbook(f"heal-{impact}", impact=impact))
         request = make_request(asked, impact=impact, escalations=1)
     make_unmatched()
+    chosen = ORDER.told("first", {"second": "it does not apply"})
+    told = make_run(make_incident(make_service("told")), book, decision=make_decision(choice=chosen))
+    problem = make_problem(web)
+    ProblemIncident.objects.create(problem=problem, incident=run.incident, seconds=240)
+    trust.learn([Evidence(Actor(Kind.PLAYBOOK, book.name), n, at, False, "it failed") for n in range(3)], at)
+    for n, judgement in enumerate(["", *Judgement]):
+        about = {
+            "run": UUID(int=n),
+            "incident": UUID(int=n),
+            "playbook": book.name,
+            "service": "web",
+            "diagnosis": "service_down",
+        }
+        Shadow.objects.create(**about, said=judgement, said_by="root", note="so", proposed_at=at)
     root = User.objects.get()
     silence = silences.create(root, at=at, ends_at=at + timedelta(hours=1), service="web", reason="new disks")
     channel = Channel.objects.create(name="on call", kind="apprise", url="json://localhost", least_impact="high")
     Notification.objects.create(
         channel=channel, event="run.failed", subject=f"run:{run.pk}", title="It failed", error="refused", created_at=at
     )
-    return [request, Incident.objects.first(), run, Playbook.objects.first(), Service.objects.first(), silence, channel, root]
+    score = TrustScore.objects.get()
+    return [request, run.incident, run, told, book, Service.objects.first(), silence, channel, problem, score, root]
 
 
 def serious(page: Any, *left_out: str) -> list[str]:
@@ -68,9 +104,24 @@ def test_nothing_serious_on_any_page(desk: Callable[..., Any]) -> None:
     things = furnish()
     SavedFilter.objects.create(user=User.objects.get(), page=QUEUE, name="mine", query="impact__exact=low")
     would = "/admin/what-if/?service=web&target=web-01&diagnosis=service_down&playbook=restart-unit"
-    own = ["/admin/account/", "/admin/health/", would]
+    cycle = loop.cycle(timezone.now())
+    assert cycle
+    own = [
+        "/admin/account/",
+        "/admin/health/",
+        "/admin/log/?actor=nobody",
+        "/admin/meta/",
+        f"/admin/meta/cycles/{cycle.pk}/",
+        would,
+    ]
     forms = [f"/admin/healing/{name}/new/" for name in ("silence", "channel")]
-    lists = ["/admin/healing/incident/", "/admin/healing/service/", f"{QUEUE}?impact__exact=low"]
+    lists = [
+        "/admin/healing/problem/",
+        "/admin/healing/trustscore/",
+        "/admin/healing/incident/",
+        "/admin/healing/service/",
+        f"{QUEUE}?impact__exact=low",
+    ]
     page.goto("/admin/")
     found = serious(page)
     for address in [*own, *map(address_of, things), *forms, *lists]:

@@ -24,6 +24,11 @@ def test_the_pages_that_are_written_from_code_are_up_to_date() -> None:
     assert done.returncode == 0, f"{done.stdout}{done.stderr}run python docs/generate.py"
 
 
+def test_the_plot_of_regret_is_what_the_simulation_says() -> None:
+    done = subprocess.run([sys.executable, "docs/regret.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}run python docs/regret.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_link_leads_to_a_file(page: Path) -> None:
     missing = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]

@@ -11,13 +11,15 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from healing import approvals, incidents
+from healing import approvals, debt, incidents
 from healing.governance import set_kill_switch
-from healing.models import ApprovalRequest, Control, Run
+from healing.models import ApprovalRequest, Control, LedgerOutbox, Problem, Run
 from healing.runs import abort, starting
+from healing.runs.ending import finish
 from healing.runs.watchdog import clear_waiting, take_care
 from selfheal.errors import Conflict
-from tests.factories import APPROVE, make_incident, make_playbook, make_request, make_run, make_service, make_user
+from selfheal.states import RunStatus
+from tests.factories import APPROVE, make_incident, make_playbook, make_problem, make_request, make_run, make_service, make_user
 
 pytestmark = pytest.mark.usefixtures("real_database", "sent")
 ROUNDS = 6
@@ -132,3 +134,30 @@ def test_one_run_is_claimed_once_however_many_workers_try(sent: list[str]) -> No
     acts = [lambda n=n: leases.append(starting.claim(request.subject_id, f"worker {n}")) for n in range(8)]
     assert at_once(*acts) == []
     assert sum(lease is not None for lease in leases) == 1
+
+
+def succeed(run: Run) -> None:
+    assert finish(run, RunStatus.SUCCEEDED, actor="worker", reason="verified", at=timezone.now())
+
+
+def test_successes_at_once_open_one_problem_that_counts_each_of_them(settings: Any) -> None:
+    settings.SELF_HEAL_PROBLEM_HEALS = 3
+    make_playbook()
+    shop = make_service("shop", hosts=12)
+    runs = [
+        make_run(make_incident(shop, target=f"shop-{n:02d}"), status="verifying", target=f"shop-{n:02d}") for n in range(1, 9)
+    ]
+    for run in runs[:2]:
+        succeed(run)
+    assert at_once(*(lambda run=run: succeed(run) for run in runs[2:])) == []
+    found = Problem.objects.get()
+    assert (found.heals, found.parts.count()) == (8, 8)
+
+
+def test_two_people_acknowledge_a_problem_once() -> None:
+    ann, ben, problem = make_user("ann", role="operator"), make_user("ben", role="operator"), make_problem()
+    acts = [lambda who=who: debt.acknowledge(problem.pk, who, "mine", timezone.now()) for who in (ann, ben)]
+    assert at_once(*acts) == []
+    problem.refresh_from_db()
+    assert sum(b'"problem.ack"' in bytes(leaf) for leaf in LedgerOutbox.objects.values_list("leaf", flat=True)) == 1
+    assert problem.acknowledged_by in (ann, ben)

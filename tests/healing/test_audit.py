@@ -18,7 +18,7 @@ from django.utils import timezone
 
 import healing
 from config import settings_log
-from healing import access, approvals, catalog, incidents, intake
+from healing import access, approvals, catalog, debt, incidents, intake, trust
 from healing.governance import set_kill_switch
 from healing.models import LedgerOutbox, Run, User
 from healing.runs import abort, ending, starting
@@ -30,6 +30,7 @@ from tests.factories import (
     PASSWORD,
     make_decision,
     make_incident,
+    make_problem,
     make_request,
     make_run,
     make_service,
@@ -61,6 +62,7 @@ MAKE: dict[str, Callable[[str], Any]] = {
     "run": lambda status: make_run(status=status),
     "incident": lambda status: make_incident(status=status),
     "approval": lambda status: make_request(status=status),
+    "problem": lambda status: make_problem(status=status),
     "step": lambda status: make_step(make_run(status="running"), status=status),
 }
 ALL_MOVES = [(kind, source, to) for kind, moves in MOVES.items() for source, targets in moves.items() for to in targets]
@@ -211,6 +213,8 @@ ROADS: list[tuple[str, str, Road]] = [
     ("a worker takes a run over", "run.taken_over", taken_over),
     ("a run loses its worker", "step.unknown", lose),
     ("a bad run takes autonomy away", "autonomy.demoted", demote),
+    ("a person acknowledges a problem", "problem.ack", lambda s: debt.acknowledge(make_problem().pk, s.root, "mended", s.at)),
+    ("a person sets trust", "trust.set", lambda s: trust.set_by_hand("agent", "bot", 0.1, None, "it lies", s.root, s.at)),
     ("a success holds", "run.held", lambda s: judge(s, quiet=True)),
     ("a success does not hold", "run.not_held", lambda s: judge(s, quiet=False)),
     ("somebody pulls the switch", "kill_switch.set", lambda s: set_kill_switch("kill", reason="drill", actor="ann", at=s.at)),

@@ -201,3 +201,19 @@ def test_a_proof_asks_for_few_nodes():
 )
 def test_a_tile_lies_where_c2sp_has_it(kind, index, width, path):
     assert tile_path(kind, index, width) == path
+
+
+def test_the_example_of_rfc_9162_section_2_1_5():
+    """Seven leaves; the nodes have the names of the figure."""
+    a, b, c, d, e, f, j = leaves = hashes(7)
+    g, h, i = node_hash(a, b), node_hash(c, d), node_hash(e, f)
+    k = node_hash(g, h)
+    rest = node_hash(i, j)
+    whole = node_hash(k, rest)
+    node = nodes(leaves)
+    assert merkle.root(leaves) == whole
+    paths = {0: [b, h, rest], 3: [c, g, rest], 4: [f, j, k], 6: [i, k]}
+    assert {index: inclusion_proof(index, 7, node) for index in paths} == paths
+    assert consistency_proof(3, 7, node) == [c, d, g, rest]
+    assert consistency_proof(4, 7, node) == [rest]
+    assert consistency_proof(6, 7, node) == [i, j, k]

@@ -82,6 +82,7 @@ def verdict(proposal: dict | None = None, facts: dict | None = None) -> Verdict:
         ({}, {"autoapprove_low_risk": False}, "approval"),
         ({}, {"alertmanager": "no answer within 2 s"}, "approval"),
         ({}, {"failing": "3 runs failed within 60 min"}, "approval"),
+        ({}, {"debt": "healed 7 times"}, "approval"),
         ({"confidence": float("nan")}, {}, "approval"),
         ({"impact": Impact.MEDIUM, "outside_window": "wait"}, {"in_window": False, "opens_at": AT}, "approval"),
     ],
@@ -251,7 +252,7 @@ def test_more_impact_never_loosens_a_decision(case: tuple[Proposal, Facts]) -> N
 
 
 @PROPERTY
-@given(cases, st.sampled_from(["storm", "failing", "alertmanager"]))
+@given(cases, st.sampled_from(["storm", "failing", "alertmanager", "debt"]))
 def test_distress_never_loosens_a_decision(case: tuple[Proposal, Facts], what: str) -> None:
     proposal, facts = case
     calm, distressed = ranks(proposal, replace(facts, **{what: ""}), replace(facts, **{what: "it is"}))

@@ -3,59 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from selfheal.ranking import Ranker, Trial, evaluate
+from selfheal.regret import BEGIN, HERE, RATES, RUNS, WAYS, play
 
-BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-RUNS = 5_000
 EACH = timedelta(minutes=10)
-# Three playbooks whose rates change in the middle: the best of the first half is the worst of the second.
-RATES = ({"flush": 0.35, "restart": 0.80, "scale": 0.60}, {"flush": 0.75, "restart": 0.30, "scale": 0.60})
-HERE = ("latency_spike", "web")
-Choose = Callable[[datetime, random.Random], str]
-
-
-def play(choose: Choose, see: Callable[[Trial], None], seed: int) -> tuple[float, float]:
-    """The share of runs that helped, and the regret a run: what the best playbook of the time would have been better by."""
-    chance, helped, regret = random.Random(seed), 0, 0.0
-    for number in range(RUNS):
-        at, rates = BEGIN + number * EACH, RATES[number >= RUNS // 2]
-        playbook = choose(at, chance)
-        succeeded = chance.random() < rates[playbook]
-        helped += succeeded
-        regret += max(rates.values()) - rates[playbook]
-        see(Trial(at, playbook, *HERE, succeeded))
-    return helped / RUNS, regret / RUNS
-
-
-def sampling() -> tuple[Choose, Callable[[Trial], None]]:
-    ranker = Ranker(half_life=timedelta(days=2))
-    return lambda at, chance: ranker.rank(RATES[0], *HERE, at, chance)[0].playbook, ranker.see
-
-
-def greedy() -> tuple[Choose, Callable[[Trial], None]]:
-    """Whatever has the best rate so far."""
-    counts = {name: [1, 1] for name in RATES[0]}
-
-    def see(trial: Trial) -> None:
-        counts[trial.playbook][0] += trial.succeeded
-        counts[trial.playbook][1] += 1
-
-    return lambda at, chance: max(counts, key=lambda name: counts[name][0] / counts[name][1]), see
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_it_beats_a_fixed_order_and_the_best_so_far(seed: int) -> None:
-    rate, regret = play(*sampling(), seed)
-    fixed_rate, fixed_regret = play(lambda at, chance: "restart", lambda trial: None, seed)
-    greedy_rate, greedy_regret = play(*greedy(), seed)
-    assert regret < 0.06
-    assert regret < min(fixed_regret, greedy_regret) / 2
-    assert rate > max(fixed_rate, greedy_rate)
+    played = {name: play(way(), seed) for name, way in WAYS.items()}
+    others = [each for name, each in played.items() if name != "sampling"]
+    assert len(played["sampling"].regret) == RUNS == 5_000
+    assert played["sampling"].regret[-1] < min(each.regret[-1] for each in others) / 2
+    assert played["sampling"].helped > max(each.helped for each in others)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_seed_plays_the_same_way(way: str) -> None:
+    assert play(WAYS[way](), 7, runs=300) == play(WAYS[way](), 7, runs=300)
 
 
 def seen(ranker: Ranker, playbook: str, diagnosis: str, service: str, results: str, at: datetime = BEGIN) -> None:
@@ -79,6 +48,13 @@ def test_a_few_runs_here_outweigh_what_is_known_elsewhere() -> None:
     seen(ranker, "restart", "service_down", "shop", "-" * 8)
     assert ranker.belief("restart", "service_down", "shop", BEGIN).mean < 0.5
     assert ranker.belief("restart", "service_down", "web", BEGIN).mean > 0.8
+
+
+def test_no_run_counts_twice() -> None:
+    ranker = Ranker()
+    seen(ranker, "restart", *HERE, "+" * 6)
+    belief = ranker.belief("restart", *HERE, BEGIN)
+    assert (belief.alpha, belief.beta) == (7.0, 1.0)
 
 
 def test_what_is_long_ago_is_forgotten() -> None:

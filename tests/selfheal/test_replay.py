@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from selfheal.__main__ import main
+from selfheal.choices import SAMPLING, Candidate, advised
+from selfheal.ranking import Ranker
 from selfheal.replay import Story, as_document, differences, replay, sha256_of
 from selfheal.signing import b64
 
@@ -59,6 +63,16 @@ def test_one_step_on_two_targets_is_two_steps() -> None:
 def test_a_move_that_is_not_allowed_is_a_fault() -> None:
     story = story_of(RUN[0], moved("run", "proposed", "succeeded"))
     assert story.faults == ["entry 1: run may not move from proposed to succeeded"]
+
+
+@pytest.mark.parametrize(("change", "faults"), [({}, 0), ({"sample": "0.999999"}, 1), ({"alpha": "40.000000"}, 1)])
+def test_a_choice_whose_samples_were_not_drawn_is_a_fault(change: dict[str, str], faults: int) -> None:
+    candidates = (Candidate("a", "low"), Candidate("b", "low"))
+    places = Ranker().rank(("a", "b"), "service_down", "web", datetime(2026, 11, 25, tzinfo=UTC), Random("seed"))
+    choice = advised(candidates, places, SAMPLING, "seed").told("a", {})
+    choice["candidates"][0] |= change
+    proposed = {**RUN[0], "payload": {**RUN[0]["payload"], "choice": choice}}
+    assert len(story_of(proposed).faults) == faults
 
 
 def test_an_entry_that_is_missing_is_a_fault() -> None:

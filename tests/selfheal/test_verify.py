@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfheal import exported
@@ -347,3 +347,34 @@ def test_any_change_to_a_known_chunk_is_found(index, name):
 
 def test_what_was_only_half_looked_at_has_no_seal():
     assert check(ENTRIES, Ring(KEYS), signatures=False).seal == b""
+
+
+def damaged(draw) -> list[Entry]:
+    """The log with one thing done to it: a changed bit, or an entry taken out, doubled, swapped, or all after it cut off."""
+    how = draw(st.sampled_from(["bit", "bit", "bit", "remove", "swap", "double", "truncate"]))
+    at, other = draw(st.integers(0, SIZE - 1)), draw(st.integers(0, SIZE - 2))
+    other += other >= at
+    if how == "bit":
+        name = draw(st.sampled_from(["leaf", "signature", "leaf_hash"]))
+        value = bytearray(getattr(ENTRIES[at], name))
+        bit = draw(st.integers(0, len(value) * 8 - 1))
+        value[bit // 8] ^= 1 << bit % 8
+        return [*ENTRIES[:at], replace(ENTRIES[at], **{name: bytes(value)}), *ENTRIES[at + 1 :]]
+    if how == "swap":
+        swapped = [*ENTRIES]
+        swapped[at], swapped[other] = ENTRIES[other], ENTRIES[at]
+        return swapped
+    changed = {
+        "remove": ENTRIES[:at] + ENTRIES[at + 1 :],
+        "double": [*ENTRIES[: other + 1], ENTRIES[at], *ENTRIES[other + 1 :]],
+        "truncate": ENTRIES[:at],
+    }
+    return changed[how]
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None)
+@given(st.data())
+def test_of_ten_thousand_damaged_logs_each_is_found(data):
+    entries = damaged(data.draw)
+    assert not verify(entries, HEADS, KEYS).ok

@@ -20,7 +20,7 @@ def test_the_document_is_generated_without_a_warning():
 def test_the_document_is_open_valid_and_tells_of_every_address(document):
     validate_schema(document)
     told = {
-        path.lstrip("/").replace("{id}", "00000000-0000-0000-0000-000000000000").replace("{name}", "x")
+        path.lstrip("/").replace("{id}", "00000000-0000-0000-0000-000000000000").replace("{name}", "x").replace("{kind}", "k")
         for path in document["paths"]
     }
     assert told == set(GUARDED)

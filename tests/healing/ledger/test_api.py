@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import include, path
@@ -9,6 +10,8 @@ from rest_framework.settings import api_settings
 from rest_framework.test import APIClient
 
 from healing.api import problems
+from healing.ledger import selectors
+from healing.ledger.sequencer import sequence_once
 from healing.models import LedgerEntry, LedgerHead, User
 from selfheal.merkle import verify_consistency, verify_inclusion
 from selfheal.signing import Verifier
@@ -59,20 +62,81 @@ def test_entries_are_half_open_and_as_many_as_there_are(client, grow):
     assert indexes("start=1&end=3") == [1, 2]
     assert indexes("start=3&end=1003") == [3, 4]
     assert indexes("start=2&end=2") == []
+    assert indexes("") == [0, 1, 2, 3, 4]
+    assert indexes("start=3") == [3, 4]
     assert indexes("start=99&end=100") == []
+
+
+def resources(answer) -> list[str]:
+    return [json.loads(unb64(entry["leaf"]))["resource"] for entry in answer["entries"]]
+
+
+def resequence(signer, at) -> None:
+    while sequence_once(signer, at):
+        pass
+
+
+@pytest.fixture
+def told(write, signer, at) -> None:
+    """A minute apart: two acts of ann on one thing, one of bob, one of ann in another part; the last is written first."""
+    write(1, actor="ann", action="run.ended", resource="run:late", subsystem="learning", at=at + timedelta(minutes=3))
+    write(1, actor="ann", action="run.started", resource="run:1", at=at)
+    write(1, actor="bob", action="run.started", resource="run:2", at=at + timedelta(minutes=1))
+    write(1, actor="ann", action="run.ended", resource="run:1", at=at + timedelta(minutes=2))
+    resequence(signer, at - timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("actor=ann", ["run:1", "run:1", "run:late"]),
+        ("action=run.started", ["run:1", "run:2"]),
+        ("resource=run:1", ["run:1", "run:1"]),
+        ("subsystem=learning", ["run:late"]),
+        ("actor=ann&action=run.ended", ["run:1", "run:late"]),
+        ("actor=nobody", []),
+        ("actor=ann&since=2026-11-25T12:02:00Z", ["run:1", "run:late"]),
+        ("since=2026-11-25T12:01:00Z&until=2026-11-25T12:03:00Z", ["run:2", "run:1"]),
+        ("actor=ann&start=2", ["run:1", "run:1"]),
+        ("actor=ann&end=2", ["run:late"]),
+    ],
+)
+def test_entries_are_found_by_who_what_where_and_when_in_order_of_time(client, told, query, expected):
+    assert resources(client.get(f"/api/log/entries?{query}").json()) == expected
+
+
+def test_what_was_found_is_read_a_page_at_a_time(client, told):
+    first = client.get("/api/log/entries?actor=ann&limit=2").json()
+    second = client.get(first["next"]).json()
+    assert (resources(first), resources(second)) == (["run:1", "run:1"], ["run:late"])
+    assert (second["next"], client.get(second["previous"]).json()["entries"]) == (None, first["entries"])
+
+
+@pytest.mark.parametrize("query", ["actor=ann", "action=test.written", "resource=thing:1", "subsystem=healing", ""])
+def test_a_filter_reads_an_index_whatever_the_length_of_the_log(db, query):
+    asked = dict([query.split("=")]) if query else {}
+    day = datetime(2026, 11, 25, tzinfo=UTC)
+    plan = selectors.found(asked, day, day + timedelta(days=1))[:10].explain()
+    assert f"entry_{next(iter(asked), '')}_at".replace("__", "_") in plan
 
 
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("entries", "start"),
-        ("entries?start=0", "end"),
+        ("entries?start=", "start"),
+        ("entries?start=0&end=", "end"),
         ("entries?start=-1&end=2", "start"),
         ("entries?start=x&end=2", "start"),
         ("entries?start=٣&end=4", "start"),
         ("entries?start=5&end=4", "end"),
         ("entries?start=0&end=1001", "end"),
         ("entries?start=0&end=99999999999999999999", "end"),
+        ("entries?actor=a&start=x", "start"),
+        ("entries?actor=a&limit=1001", "limit"),
+        ("entries?actor=a&cursor=x", "cursor"),
+        ("entries?actor=a%00", "actor"),
+        ("entries?since=yesterday", "since"),
+        ("entries?until=2026-13-01T00:00:00Z", "until"),
         ("proof/inclusion?index=0", "size"),
         ("proof/inclusion?index=5&size=5", "index"),
         ("proof/inclusion?index=0&size=6", "size"),

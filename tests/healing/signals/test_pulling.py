@@ -173,3 +173,19 @@ def test_a_real_prometheus_says_what_is_down(configured, settings, tmp_path):
         child.wait()
     assert set(Signal.objects.values_list("service__name", "state")) == {("itself", "healthy"), ("gone", "critical")}
     assert str(Incident.objects.get()) == "service_down on gone/127.0.0.2"
+
+
+def test_an_extra_probe_samples_only_what_it_is_asked_for_and_says_nothing_of_faults(prometheus, at):
+    pulling.pull(at)
+    said = JobRun.objects.get(job="pull").started_at
+    assert pulling.pulled() == ["up", "error_rate"]
+    assert pulling.probe(["up"], at + timedelta(seconds=10)) == 1
+    assert set(Sample.objects.filter(at__gt=at).values_list("metric", flat=True)) == {"up"}
+    assert JobRun.objects.get(job="pull").started_at == said
+
+
+def test_without_prometheus_or_with_a_wrong_file_nothing_is_probed(configured, settings, at):
+    assert (pulling.pulled(), pulling.probe(["up"], at)) == ([], 0)
+    settings.SELF_HEAL_PROMETHEUS_URL = "http://prometheus:9090"
+    (configured / "signals.yaml").write_text("pull: nonsense\n")
+    assert pulling.pulled() == []
