@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,8 +69,9 @@ def test_a_playbook_is_checked_tried_and_taken_in_as_the_page_says(house: House)
 
 
 def test_what_was_learnt_is_judged_and_read_again_as_the_page_says(house: House) -> None:
-    evaluate, rebuild = blocks("how-to/see-what-worked.md")
+    evaluate, shadow, rebuild = blocks("how-to/see-what-worked.md")
     house.do(evaluate)
+    house.do(shadow, **{"restart-unit": "restart-process"})
     assert "entries read" in house.do(rebuild)
 
 
@@ -96,14 +96,14 @@ ASKING = SERVICES + "".join(
 
 
 def test_people_answer_and_grant_as_the_page_says(house: House, asked: list[str]) -> None:
-    answer, autonomy = blocks("how-to/say-who-decides.md")
+    answer, autonomy, trust = blocks("how-to/say-who-decides.md")
     listed, shown, approved, rejected = answer.splitlines()
     house.do("\n".join([listed, shown, approved]), **{"6f9c…": asked[0]})
     house.do(rejected, **{"6f9c…": asked[1]})
     assert house.do("selfheal approvals list").strip() == "nothing waits for an answer"
-    playbook = re.sub(r"add-workers elevated_errors", "restart-process service_down", autonomy)
-    house.do(playbook.replace("grant restart-process service_down", "grant rotate-logs capacity_strain")
-             .replace("revoke restart-process service_down", "revoke rotate-logs capacity_strain"))  # fmt: skip
+    house.do(autonomy, **{"add-workers elevated_errors": "rotate-logs capacity_strain"})
+    listed, shown, given, taken = trust.splitlines()
+    house.do("\n".join([listed, given, shown, taken]), **{"show playbook restart-unit": "show agent deploy-bot"})
 
 
 def test_tokens_and_sessions_end_as_the_page_says(house: House, asked: list[str]) -> None:
