@@ -35,7 +35,7 @@ test: install
 # What takes minutes: hundreds of kills, thousands of cases, audits by tools of others.
 soak: install
 	$(BIN)/pytest -n 2 --dist loadgroup -rs -m soak $(ARGS)
-	@for each in go:golang-go strace:strace; do \
+	@for each in go:golang-go strace:strace bwrap:bubblewrap systemd-analyze:systemd prometheus prometheus-alertmanager; do \
 		command -v $${each%:*} >/dev/null || echo "left out: what needs $${each%:*} (apt-get install $${each#*:})"; done
 
 lint: install

@@ -178,6 +178,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DATABASE_URL", "str", "", "unset: SQLite in the home"),
     Setting("CELERY_BROKER_URL", "str", "", "unset: an embedded broker"),
     Setting("SECRET_KEY", "str", "", "unset: made once and kept in the home, mode 600"),
+    Setting(
+        "SELF_HEAL_DOCS_URL",
+        "str",
+        "",
+        "where these pages are served (`make docs`): messages about selfheal itself lead there",
+        _url,
+    ),
     Setting("SELF_HEAL_LOG_LEVEL", "str", "info", "how much goes to standard error", one_of("debug", "info", "warning", "error")),
     Setting("SELF_HEAL_LOG_FORMAT", "str", "text", "a line of it: text, or an object for programs", one_of("text", "json")),
     Setting("DEBUG", "bool", False, "Django's debug pages; never in production"),

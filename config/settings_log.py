@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 ACTION = "settings.changed"
 LOCAL = frozenset(
     ("SELF_HEAL_HOME", "SELF_HEAL_PORT", "SELF_HEAL_LISTEN", "SELF_HEAL_BASE_URL", "SELF_HEAL_ALLOWED_HOSTS",
-     "SELF_HEAL_SIGNING_KEY_FILE", "SELF_HEAL_LOG_LEVEL", "SELF_HEAL_LOG_FORMAT")
+     "SELF_HEAL_SIGNING_KEY_FILE", "SELF_HEAL_LOG_LEVEL", "SELF_HEAL_LOG_FORMAT", "SELF_HEAL_DOCS_URL")
 )  # fmt: skip
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "KEY", "URL")  # an address may hold a password, or be one
 PLACES = ("_DIR", "_FILE")  # only say where something lies

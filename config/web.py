@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.utils import timezone
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from config.process import die_with_parent, take_name
+from healing import heartbeats
+
+log = logging.getLogger(__name__)
 
 
 class Log(Logger):
@@ -41,6 +49,7 @@ class Web(BaseApplication):
             "logger_class": Log,
             "control_socket_disable": True,
             "post_fork": _after_fork,
+            "worker_exit": _at_exit,
         }
         for name, value in values.items():
             self.cfg.set(name, value)
@@ -71,3 +80,38 @@ def run(listener: socket.socket | None = None) -> None:
 def _after_fork(server: Any, worker: Any) -> None:
     die_with_parent(server.pid)
     take_name("web child")
+    worker.life = Life()
+    worker.life.start()
+
+
+def _at_exit(server: Any, worker: Any) -> None:
+    if life := getattr(worker, "life", None):  # none: it failed before it was one
+        life.finish()
+
+
+class Life(threading.Thread):
+    """Signs of life of one web process. `/readyz` does not ask for them: a web process answers it."""
+
+    def __init__(self) -> None:
+        super().__init__(name="life", daemon=True)
+        self.row, self.over = heartbeats.name_of("web"), threading.Event()
+
+    def run(self) -> None:
+        while True:
+            self._tell(lambda: heartbeats.beat(self.row, "web", timezone.now()))
+            if self.over.wait(heartbeats.EVERY):
+                break
+        self._tell(lambda: heartbeats.forget(self.row))
+        connection.close()
+
+    def finish(self) -> None:
+        self.over.set()
+        self.join(timeout=2)
+
+    def _tell(self, say: Callable[[], None]) -> None:
+        try:
+            close_old_connections()
+            say()
+        except DatabaseError as error:
+            log.warning("no heartbeat, the database does not answer: %s", error)
+            connection.close()

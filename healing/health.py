@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 from healing import heartbeats, sandbox
 from healing.api import problems
+from selfheal import runbooks
 
 BROKER_SECONDS = 2
 PARTS = {"worker:control": "worker control", "worker:runs": "worker runs"}
@@ -31,14 +32,16 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200, or 503 with a line for each part and the missing ones in `detail`."""
+    """200, or 503 with a line for each part, the missing ones in `detail`, and where it is said what to do about them."""
     lines = {"database": database(), "broker": broker(), **_processes(timezone.now())}
     parts = {name: problem or "ok" for name, problem in lines.items()}
     missing = [name for name, problem in lines.items() if problem]
     _, sandboxed = sandbox.found()
     if not missing:
         return JsonResponse({"status": "ready", "parts": parts, "sandbox": sandboxed})
-    return problems.respond(problems.describe(503, f"not ready: {', '.join(missing)}", parts=parts, sandbox=sandboxed))
+    pages = {name: runbooks.address(name, settings.SELF_HEAL_DOCS_URL) for name in missing}
+    said = problems.describe(503, f"not ready: {', '.join(missing)}", parts=parts, pages=pages, sandbox=sandboxed)
+    return problems.respond(said)
 
 
 def database() -> str:

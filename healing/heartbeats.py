@@ -15,6 +15,7 @@ EVERY = 5.0  # seconds between two beats
 STALE = timedelta(seconds=15)  # without one for so long a process counts as gone
 FORGOTTEN = timedelta(hours=1)
 
+# Without one of these nothing is healed. A web process shows itself as well, with the role `web`.
 ROLES = ("worker:control", "worker:runs", "beat", "sequencer")
 
 

@@ -3,7 +3,7 @@
 Rules that this module keeps:
 1. The table `EVENTS` has everything that is ever told.
 2. Whatever came from outside (alerts, hosts, comments) is one bounded line without control characters. It mentions nobody
-   (`@channel`, `<!here>`) and links nowhere: the only link is ours.
+   (`@channel`, `<!here>`) and links nowhere: the only links are ours.
 3. What is a known secret, or looks like a credential, stands in no message.
 4. The same facts make the same message.
 """
@@ -65,7 +65,8 @@ ON_REQUEST = "channel.test"  # goes to the channel that it tests and to no other
 
 @dataclass(frozen=True)
 class Facts:
-    """What a message tells. `impact` is the severity where an incident has no plan; `link` is ours, everything else is text."""
+    """What a message tells. `impact` is the severity where an incident has no plan; `link` and `page` (what to do) are ours,
+    everything else is text."""
 
     what: str
     service: str = ""
@@ -75,6 +76,7 @@ class Facts:
     who: str = ""
     until: str = ""
     link: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,11 @@ def message(event: str, facts: Facts, secrets: Collection[str] = ()) -> Message:
         )
         if text
     ]
+    if facts.page:
+        lines.append(f"- What to do: {facts.page}")
     body = "\n".join([*lines, *(("", f"<{facts.link}>") if facts.link else ())])
-    return Message(title, body, {**said, **({"link": facts.link} if facts.link else {})})
+    ours = {"link": facts.link, "page": facts.page}
+    return Message(title, body, {**said, **{name: value for name, value in ours.items() if value}})
 
 
 def together(messages: Sequence[tuple[str, str]], more: str) -> tuple[str, str]:

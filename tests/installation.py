@@ -59,6 +59,11 @@ class Installation:
             **self.variables,
         }
 
+    def shell(self) -> dict[str, str]:
+        """What a shell of the operator has: `selfheal` and the interpreter first on its path, and the address."""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return self.environment() | {"PATH": path, "SELF_HEAL_BASE_URL": f"http://127.0.0.1:{self.port}"}
+
     def start(self) -> Installation:
         """Start `up` and return when it says that it is ready; fails with its output when it does not."""
         self.launch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,28 +16,41 @@ if TYPE_CHECKING:
     from selfheal.series import Point
 
 Series = Annotated[Path, typer.Argument(metavar="FILE.csv", help="with the columns timestamp and value, in the order of time")]
+Scored = tuple[str, str, float]  # timestamp and value as the file has them, score
 T = TypeVar("T")
 SHOWN = 0.001  # a node that less comes from is left out of the table
 app = typer.Typer()
 
 
 @app.command()
-def anomaly(file: Series) -> None:
+def anomaly(file: Series, as_json: Annotated[bool, Json] = False) -> None:
     """Print timestamp,value,anomaly_score (0 to 1) for each row, from what came before it."""
     from selfheal.anomaly import Scorer
 
     scorer = Scorer()
     rows = back = 0
     before = float("-inf")
-    print("timestamp,value,anomaly_score")
+    say = _as_json if as_json else _as_csv
+    say(None)
     for at, value, point in _rows(file):
-        print(f"{at},{value},{scorer.score(*point):.6f}")
+        say((at, value, scorer.score(*point)))
         rows += 1
         back += point.at < before
         before = point.at
     if back:
         said = f"{back} of {rows} rows {'is' if back == 1 else 'are'} earlier than the one before it"
         print(f"{said}; scored in the order of the file", file=sys.stderr)
+
+
+def _as_csv(row: Scored | None) -> None:
+    """A row as it comes; None: the head."""
+    print("timestamp,value,anomaly_score" if row is None else f"{row[0]},{row[1]},{row[2]:.6f}")
+
+
+def _as_json(row: Scored | None) -> None:
+    """An object a line, as it comes: a file may be long."""
+    if row is not None:
+        print(json.dumps({"timestamp": row[0], "value": row[1], "anomaly_score": round(row[2], 6)}))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.cli.base import Json, fail, now, print_json, print_table, user_named
+from config.cli.base import Json, fail, now, print_done, print_json, print_table, user_named
 from config.cli.client import connect, rows
 
 app = typer.Typer()
@@ -40,17 +40,25 @@ def grant(
     reason: Reason,
     days: Annotated[int, typer.Option(min=1, max=LONGEST, help="for how long")] = LONGEST,
     user: User = "",
+    as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Let it act alone for a while. High and critical impact cannot be granted."""
     found = _set({"action": "grant", "playbook": playbook, "diagnosis": diagnosis, "days": days, "reason": reason}, user)
-    print(f"{playbook} for {diagnosis}: {found}")
+    _tell(playbook, diagnosis, found, as_json)
 
 
 @app.command()
-def revoke(playbook: Playbook, diagnosis: Diagnosis, reason: Reason, user: User = "") -> None:
+def revoke(
+    playbook: Playbook, diagnosis: Diagnosis, reason: Reason, user: User = "", as_json: Annotated[bool, Json] = False
+) -> None:
     """End a grant now. What it earned by its record stays."""
     found = _set({"action": "revoke", "playbook": playbook, "diagnosis": diagnosis, "reason": reason}, user)
-    print(f"{playbook} for {diagnosis}: {found}")
+    _tell(playbook, diagnosis, found, as_json)
+
+
+def _tell(playbook: str, diagnosis: str, found: str, as_json: bool) -> None:
+    row = {"playbook": playbook, "diagnosis": diagnosis, "autonomy": found}
+    print_done(row, f"{playbook} for {diagnosis}: {found}", as_json)
 
 
 def _set(wanted: dict[str, Any], user: str) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Json = typer.Option("--json", help="JSON, for programs.")
 Watch = typer.Option("--watch", help="Show it again as it changes, until Ctrl-C.")
 WATCH_SECONDS = 2.0
+WIDE = 2_000  # columns of what is no terminal
+NAMES = ("id", "name", "playbook")  # what the next command is given: other columns give way to it
 GOOD, WAITS, BAD = "green", "yellow", "bold red"
 STYLES = {
     **dict.fromkeys(("success", "succeeded", "approved", "resolved", "closed", "auto"), GOOD),
@@ -100,11 +102,27 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+def print_done(row: Mapping[str, Any], line: str, as_json: bool) -> None:
+    """What was done: for programs, or as a line for people."""
+    if as_json:
+        print_json(row)
+    else:
+        print(line)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> None:
     """A table, or the line `empty` where there are no rows. Cells are text, never markup."""
+    _console().print(_table(columns, rows, empty))
+
+
+def _console() -> Console:
+    """As wide as the terminal; a pipe or a file is as wide as it has to be, so that what reads it finds whole cells."""
     from rich.console import Console
 
-    Console().print(_table(columns, rows, empty))
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
 
 
 def tell_rows(
@@ -127,9 +145,7 @@ def tell_rows(
     if as_json:
         print_json(found)
         return
-    from rich.console import Console
-
-    console = Console()
+    console = _console()
     if not watch:
         console.print(drawn(found))
     elif console.is_terminal:
@@ -159,10 +175,11 @@ def _print_again(console: Console, read: Callable[[], Any], drawn: Callable[[Any
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> RenderableType:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    heads = [Column(name, no_wrap=name in NAMES) for name in columns]
+    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(shown(cell), style=STYLES.get(str(cell), "")) for cell in row))
     return table if table.row_count else Text(empty)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from config.cli.base import Failed, Json, now, print_json, print_table, ready
+from selfheal import runbooks
 from selfheal.findings import Finding
 
 if TYPE_CHECKING:
@@ -26,10 +27,19 @@ def command(as_json: Annotated[bool, Json] = False) -> None:
 
 def tell(found: Sequence[Finding], as_json: bool) -> None:
     if as_json:
-        print_json([asdict(finding) for finding in found])
+        print_json([{**asdict(finding), "page": _page(finding)} for finding in found])
         return
     rows = [("ok" if f.ok else "WRONG", f.what, f.found, "" if f.ok else f.mend) for f in found]
     print_table(["", "what", "found", "mend it"], rows, "")
+    for page in dict.fromkeys(filter(None, map(_page, found))):
+        print(f"what to do: {page}")
+
+
+def _page(finding: Finding) -> str:
+    """Where it is said what to do about it; empty where it is well."""
+    from django.conf import settings
+
+    return "" if finding.ok else runbooks.address(finding.what, settings.SELF_HEAL_DOCS_URL)
 
 
 def judge(found: Sequence[Finding]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.cli.base import Json, Watch, actor, now, print_facts, print_json, print_table, tell_rows
+from config.cli.base import Json, Watch, actor, now, print_done, print_facts, print_json, print_table, tell_rows
 from config.cli.client import Server, connect, rows
 
 app = typer.Typer()
@@ -56,7 +56,7 @@ def show(incident: Id, as_json: Annotated[bool, Json] = False) -> None:
 @app.command()
 def ack(incident: Id, comment: Text = "", user: User = "", as_json: Annotated[bool, Json] = False) -> None:
     """Take it on: nothing is proposed for it until it is open again."""
-    _tell(_act(connect(), incident, "ack", "acknowledge", comment, user), f"{incident} is acknowledged", as_json)
+    print_done(_act(connect(), incident, "ack", "acknowledge", comment, user), f"{incident} is acknowledged", as_json)
 
 
 @app.command()
@@ -73,7 +73,7 @@ def assign(
         row = server.post(f"{BASE}/{incident}/assign", {"user": to or None, "text": comment})
     else:
         row = _here(incident, "assign", to or None, actor(user, "healing.operate"), comment)
-    _tell(row, f"{incident} is given to {to or 'nobody'}", as_json)
+    print_done(row, f"{incident} is given to {to or 'nobody'}", as_json)
 
 
 @app.command(name="comment")
@@ -84,26 +84,19 @@ def comment_(
     as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Add a line to its timeline, and so to the log."""
-    _tell(_act(connect(), incident, "comment", "comment", text, user), f"{incident} has one comment more", as_json)
+    print_done(_act(connect(), incident, "comment", "comment", text, user), f"{incident} has one comment more", as_json)
 
 
 @app.command()
 def resolve(incident: Id, comment: Text = "", user: User = "", as_json: Annotated[bool, Json] = False) -> None:
     """Say that it is over."""
-    _tell(_act(connect(), incident, "resolve", "resolve", comment, user), f"{incident} is resolved", as_json)
+    print_done(_act(connect(), incident, "resolve", "resolve", comment, user), f"{incident} is resolved", as_json)
 
 
 @app.command()
 def close(incident: Id, comment: Text = "", user: User = "", as_json: Annotated[bool, Json] = False) -> None:
     """Close it for good."""
-    _tell(_act(connect(), incident, "close", "close", comment, user), f"{incident} is closed", as_json)
-
-
-def _tell(row: dict[str, Any], line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(row)
-    else:
-        print(line)
+    print_done(_act(connect(), incident, "close", "close", comment, user), f"{incident} is closed", as_json)
 
 
 def _act(server: Server, incident: uuid.UUID, path: str, service: str, comment: str, user: str) -> Any:

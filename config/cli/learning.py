@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from config.cli.base import Json, print_facts, print_json, print_table, ready
+from config.cli.base import Json, print_done, print_facts, print_json, print_table, ready
 from config.cli.client import connect
 
 app = typer.Typer()
@@ -69,7 +69,7 @@ def shadow(
 
 
 @app.command()
-def rebuild() -> None:
+def rebuild(as_json: Annotated[bool, Json] = False) -> None:
     """Forget what was learnt and read the log again from entry 0."""
     ready()
     from learning.follow import again
@@ -77,7 +77,7 @@ def rebuild() -> None:
 
     again()
     read = Cursor.objects.values_list("next_index", flat=True).first() or 0
-    print(f"{read:,} entries read")
+    print_done({"entries": read}, f"{read:,} entries read", as_json)
 
 
 def _percent(value: object) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from config.cli import log_keys, log_outside
-from config.cli.base import Json, print_facts, print_json, print_table, ready
+from config.cli.base import Json, print_done, print_facts, print_json, print_table, ready
 
 if TYPE_CHECKING:
     from healing.ledger.replay import Replayed
@@ -66,31 +66,42 @@ def verify(
 
 
 @app.command()
-def prove(index: Annotated[int, typer.Argument(min=0, help="of the entry")], database: Database = "") -> None:
+def prove(
+    index: Annotated[int, typer.Argument(min=0, help="of the entry")],
+    database: Database = "",
+    as_json: Annotated[bool, Json] = False,
+) -> None:
     """Print the proof that an entry is in the log (C2SP tlog-proof): what a .tlog-proof file holds."""
     ready()
     from healing.ledger.selectors import proof_text
 
-    print(proof_text(index, _open(database)), end="")
+    proof = proof_text(index, _open(database))
+    if as_json:
+        print_json({"index": index, "proof": proof})
+    else:
+        print(proof, end="")
 
 
 @app.command()
-def export(directory: Path, database: Database = "") -> None:
+def export(directory: Path, database: Database = "", as_json: Annotated[bool, Json] = False) -> None:
     """Write the log into an empty directory; `python -m selfheal verify DIRECTORY` checks it anywhere."""
     ready()
     from healing.ledger.export import export as write
 
     size = write(directory, _open(database))
-    print(f"{size:,} entries in {directory}; check them with: python -m selfheal verify {directory}")
+    line = f"{size:,} entries in {directory}; check them with: python -m selfheal verify {directory}"
+    print_done({"size": size, "directory": directory}, line, as_json)
 
 
 @app.command()
-def keep(directory: Path, database: Database = "") -> None:
+def keep(directory: Path, database: Database = "", as_json: Annotated[bool, Json] = False) -> None:
     """Add the last signed head to a directory elsewhere. Status 1 if the log does not go on from the last one there."""
     ready()
     from healing.ledger.kept import keep as add
 
-    print(f"the log goes on from what {directory} has; its head of {add(directory, _open(database)):,} entries is kept there")
+    size = add(directory, _open(database))
+    line = f"the log goes on from what {directory} has; its head of {size:,} entries is kept there"
+    print_done({"size": size, "directory": directory}, line, as_json)
 
 
 @app.command()

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from selfheal.verify import Report
 
 
-def push(place: Annotated[str, typer.Argument(help="its name; all of them if none is given")] = "") -> None:
+def push(
+    place: Annotated[str, typer.Argument(help="its name; all of them if none is given")] = "",
+    as_json: Annotated[bool, Json] = False,
+) -> None:
     """Hand the last signed head to the witnesses and places now. Status 1 if one of them does not have it afterwards."""
     ready()
     from healing.ledger import pushing
@@ -28,7 +31,10 @@ def push(place: Annotated[str, typer.Argument(help="its name; all of them if non
             else "there is no witness and no place: set SELF_HEAL_LOG_WITNESSES or SELF_HEAL_LOG_PUSH"
         )
     done = [row for name in names if (row := pushing.push(name, now(), now=True))]
-    print_table(["", "place", "head", "why"], [(_said(row), row.name, row.size or None, row.error) for row in done], "")
+    if as_json:
+        print_json({"places": [_document(row) for row in done]})
+    else:
+        print_table(["", "place", "head", "why"], [(_said(row), row.name, row.size or None, row.error) for row in done], "")
     if any(row.error for row in done):
         raise Failed(
             "the log does not go on from what is elsewhere" if any(row.refused for row in done) else "not all have the head"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -61,23 +63,25 @@ def _print_choice(choice: dict[str, Any]) -> None:
 
 
 @app.command()
-def tail(run: Id) -> None:
-    """Follow a run, with what its steps write, until it is over; status 1 unless it succeeded."""
+def tail(run: Id, as_json: Annotated[bool, Json] = False) -> None:
+    """Follow a run, with what its steps write, until it is over; status 1 unless it succeeded. As JSON: an object a line."""
     server, status = connect(), ""
     said: dict[str, str] = {}
     written: dict[str, str] = {}
+    say = _say_json if as_json else _say
     while True:
         found: dict[str, Any] = server.get(f"{BASE}/{run}")
+        several = len(found["plan"]["targets"]) > 1
         for step in _steps(found):
-            where = f" on {step['target']}" if len(found["plan"]["targets"]) > 1 else ""
-            line = f"  {step['phase']} {step['name']}{where} {step['status']} {shown(step['message'])}".rstrip()
-            if said.get(step["id"]) != line and step["status"] != "pending":
-                said[step["id"]] = line
-                print(line, flush=True)
-            _print_new(step, written)
+            how = f"{step['status']} {step['message']}"
+            if said.get(step["id"]) != how and step["status"] != "pending":
+                said[step["id"]] = how
+                say("step", {name: step[name] for name in ("phase", "name", "target", "status", "message")}, several)
+            for stream, line in _new(step, written):
+                say("output", {"name": step["name"], "target": step["target"], "stream": stream, "line": line}, several)
         if found["status"] != status:
             status = found["status"]
-            print(f"{status}  {shown(found.get('reason') or '')}".rstrip(), flush=True)
+            say("run", {"status": status, "outcome": found.get("outcome"), "reason": found.get("reason") or ""}, several)
         if found.get("outcome"):
             break
         time.sleep(0.5)
@@ -104,13 +108,29 @@ def abort(
     print(f"{run} is being aborted")
 
 
-def _print_new(step: dict[str, Any], written: dict[str, str]) -> None:
-    """The whole lines that a step has written since the last look; every line once it is over."""
+def _say(kind: str, facts: dict[str, Any], several: bool) -> None:
+    """A move of the run or of a step, or a line of what one wrote. `several`: a step's target is worth saying."""
+    if kind == "output":
+        line = f"    {shown(facts['line'])}"
+    elif kind == "run":
+        line = f"{facts['status']}  {shown(facts['reason'])}"
+    else:
+        where = f" on {facts['target']}" if several else ""
+        line = f"  {facts['phase']} {facts['name']}{where} {facts['status']} {shown(facts['message'])}"
+    print(line.rstrip(), flush=True)
+
+
+def _say_json(kind: str, facts: dict[str, Any], several: bool) -> None:
+    print(json.dumps({"kind": kind, **facts}, default=str), flush=True)
+
+
+def _new(step: dict[str, Any], written: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Stream and text of the whole lines that a step has written since the last look; of every line once it is over."""
     for stream in ("stdout", "stderr"):
         key, text = f"{step['id']} {stream}", step[stream]
         whole = text if step["status"] != "running" else text[: text.rfind("\n") + 1]
         for line in new_lines(written.get(key, ""), whole):
-            print(f"    {shown(line)}", flush=True)
+            yield stream, line
         written[key] = whole
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.cli.base import Json, actor, now, print_json, print_table, ready, user_named
+from config.cli.base import Json, actor, now, print_done, print_json, print_table, ready, user_named
 
 if TYPE_CHECKING:
     from healing.models import Token
@@ -67,13 +67,16 @@ def list_(
 
 
 @app.command()
-def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="as `token list` shows it")]) -> None:
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="as `token list` shows it")],
+    as_json: Annotated[bool, Json] = False,
+) -> None:
     """End a token now."""
     ready()
     from healing import access
 
     access.revoke_token(token_id, actor("", ""), now())
-    print(f"{token_id} is revoked")
+    print_done({"id": token_id, "revoked": True}, f"{token_id} is revoked", as_json)
 
 
 def _row(token: Token) -> dict[str, Any]:

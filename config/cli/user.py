@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from config.cli.base import Json, actor, now, print_json, print_table, ready, user_named
+from config.cli.base import Json, actor, now, print_done, print_json, print_table, ready, user_named
 
 app = typer.Typer()
 
@@ -34,33 +34,35 @@ def create(
 
 
 @app.command()
-def unlock(name: str) -> None:
+def unlock(name: str, as_json: Annotated[bool, Json] = False) -> None:
     """Let somebody who was locked out after wrong passwords try again."""
     ready()
     from healing import lockout
 
     lockout.unlock(user_named(name), actor("", ""), now())
-    print(f"{name} may sign in again")
+    print_done({"name": name, "locked": False}, f"{name} may sign in again", as_json)
 
 
 @app.command(name="reset-second-factor")
-def reset_second_factor(name: str) -> None:
+def reset_second_factor(name: str, as_json: Annotated[bool, Json] = False) -> None:
     """Take the second factor of somebody away, whose phone is lost. Be sure who asks."""
     ready()
     from healing import second_factor
 
     second_factor.remove(user_named(name), actor("", ""), now())
-    print(f"{name} has no second factor any more, and is signed out everywhere")
+    line = f"{name} has no second factor any more, and is signed out everywhere"
+    print_done({"name": name, "second_factor": False}, line, as_json)
 
 
 @app.command(name="sign-out")
-def sign_out(name: str) -> None:
+def sign_out(name: str, as_json: Annotated[bool, Json] = False) -> None:
     """End every session of somebody. Their tokens stay: `selfheal token revoke`."""
     ready()
     from healing import sessions
 
     ended = sessions.end_all(user_named(name), actor("", ""), "asked for", now())
-    print(f"{name} is signed out of {ended} browser{'' if ended == 1 else 's'}")
+    line = f"{name} is signed out of {ended} browser{'' if ended == 1 else 's'}"
+    print_done({"name": name, "sessions_ended": ended}, line, as_json)
 
 
 @app.command(name="list")

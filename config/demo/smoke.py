@@ -107,7 +107,7 @@ class _Way:
 
     def look(self) -> Iterator[Finding]:
         for row in json.loads(self.at.anyway("smoke", "--json")):
-            yield Finding(**row)
+            yield Finding(**{name: row[name] for name in ("what", "ok", "found", "mend")})
 
     def verify(self) -> str:
         report = json.loads(self.at.cli("log", "verify", "--json"))

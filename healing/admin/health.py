@@ -44,6 +44,7 @@ from selfheal.states import GlobalMode, IncidentStatus, KillState, RunStatus
 
 UP = "selfheal up"
 MEND = {
+    "web": "selfheal web (up starts it)",
     "worker:control": "selfheal worker control (up starts it)",
     "worker:runs": "selfheal worker runs (up starts it)",
     "beat": "selfheal beat (up starts it)",
@@ -101,7 +102,7 @@ def _safe(title: str, look: Look) -> Iterator[Finding]:
 
 def processes(at: datetime) -> Iterator[Finding]:
     rows = list(Heartbeat.objects.order_by("role", "-at"))
-    for role in heartbeats.ROLES:
+    for role in ("web", *heartbeats.ROLES):
         mine = [row for row in rows if row.role == role]
         fresh = [row for row in mine if abs(at - row.at) <= heartbeats.STALE]
         said = ", ".join(f"{row.name} {_ago(row.at, at)}" for row in (fresh or mine[:1])) or "was never there"

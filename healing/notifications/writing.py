@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from kombu.exceptions import OperationalError
 from healing.mode import global_mode
 from healing.models import Channel, Notification, Service
 from healing.notifications import secrets
+from selfheal import runbooks
 from selfheal.errors import LedgerError
 from selfheal.messages import EVENTS, ON_REQUEST, Facts, message
 from selfheal.states import GlobalMode, Impact, Mode
@@ -45,7 +47,8 @@ def tell(event: str, facts: Facts, *, subject: str, at: datetime, service: Servi
     channels = wanted_by(event, facts.impact, service)
     if not channels:
         return 0
-    said = message(event, facts, secrets.known())
+    page = runbooks.address(event, settings.SELF_HEAL_DOCS_URL)
+    said = message(event, replace(facts, page=page), secrets.known())
     rows = [
         Notification(
             channel=channel,

@@ -50,10 +50,14 @@ def execute(lease: Lease) -> None:
 
     run = Run.objects.select_related("service", "incident").get(pk=lease.run_id)
     with about(run=run.pk, incident=run.incident_id):
+        what = f"{run.plan['playbook']} on {run.service.name}/{run.target}"
+        logger.info("%s is %s", what, "taken over" if lease.recovered else "begun")
         try:
             (Rolling if run.plan.get("batch") else Runner)(run, lease).go()
         except LeaseLost as lost:
             logger.warning("%s", lost)
+        else:
+            logger.info("%s is over: %s", what, Run.objects.values_list("status", flat=True).get(pk=run.pk))
 
 
 class Runner(Undoing):

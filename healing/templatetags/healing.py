@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from healing.admin import labels, words
+from selfheal import runbooks
 
 register = template.Library()
 register.filter("duration", words.milliseconds)
@@ -51,6 +53,20 @@ def coded(text: str) -> SafeString:
     """Escaped; what stands between `backticks` becomes code."""
     parts = enumerate(str(text).split("`"))
     return format_html_join("", "{}", ((format_html("<code>{}</code>", part) if n % 2 else part,) for n, part in parts))
+
+
+@register.filter
+def what_to_do(what: str) -> SafeString:
+    """Where it is said what to do about a finding: a link where the documentation is served, else the name of the page."""
+    page = runbooks.address(what, settings.SELF_HEAL_DOCS_URL)
+    if not page:
+        return SafeString("")
+    form = (
+        ' <a href="{0}">What to do</a>'
+        if settings.SELF_HEAL_DOCS_URL
+        else ' <span class="sh-dim">What to do: <code>{0}</code></span>'
+    )
+    return format_html(form, page)
 
 
 @register.filter

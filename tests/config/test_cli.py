@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
+from rich.console import Console
 
-from config.cli import COMMANDS, run
+from config.cli import COMMANDS, base, run
 from healing import access
 from healing.models import ApprovalRequest, Control, Incident, Run, Token, User, Vote
 from tests.factories import make_incident, make_request, make_roles, make_run, make_step, make_unmatched, make_user
@@ -103,6 +104,22 @@ def test_a_watched_list_is_shown_again_when_it_has_changed(selfheal: Command, mo
 def test_json_is_not_watched(selfheal: Command) -> None:
     status, _, err = selfheal("runs", "list", "--watch", "--json")
     assert (status, "leave out --json" in err) == (2, True)
+
+
+def test_what_reads_a_table_from_a_pipe_finds_whole_cells(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    incident = make_incident(title="words " * 60)
+    out = selfheal("incidents", "list")[1]
+    assert str(incident.pk) in out
+    assert ("words " * 60).strip() in out
+
+
+def test_in_a_narrow_terminal_the_id_stays_whole(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(width=80, force_terminal=True, file=io.StringIO())
+    monkeypatch.setattr(base, "_console", lambda: terminal)
+    incident = make_incident(title="words " * 60)
+    selfheal("incidents", "list")
+    assert str(incident.pk) in terminal.file.getvalue()  # type: ignore[attr-defined]
 
 
 # ---- users and tokens

@@ -140,6 +140,13 @@ def test_what_does_not_work_is_named_with_what_to_do(
     assert found[what]["mend"]
 
 
+def test_what_does_not_work_says_where_to_read_what_to_do(whole: None, quick: None, smoked: Any, capsys: Any) -> None:
+    gone()
+    assert smoked()[1]["processes"]["page"] == "docs/how-to/when-it-is-down.md#processes"
+    run(["smoke"])
+    assert "what to do: docs/how-to/when-it-is-down.md#processes\n" in capsys.readouterr().out
+
+
 def test_a_key_that_others_can_read_is_named(whole: None, quick: None, smoked: Any, home: Path) -> None:
     (home / "signing.key").chmod(0o644)
     assert smoked()[1]["signing key"]["mend"] == f"chmod 600 {home / 'signing.key'}"

@@ -46,6 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "SELF_HEAL_LOG_LEVEL": "info",
     "SELF_HEAL_KEEP_OUTPUT_DAYS": 90,
     "SELF_HEAL_KEEP_SIGNALS_HOURS": 1,
+    "SELF_HEAL_DOCS_URL": "",
     "SELF_HEAL_LOG_FORMAT": "text",
     "SELF_HEAL_SSH_KEY_FILE": Path("/run/secrets/ssh_key"),
     "SELF_HEAL_SSH_KNOWN_HOSTS": Path("config/ssh_known_hosts").absolute(),

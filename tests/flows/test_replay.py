@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import time_machine
 from django.db import transaction
 from django.utils import timezone
 
+from config.cli import run as cli
 from healing import approvals
 from healing.ledger import keys, sequencer
 from healing.ledger.replay import Replayed, replay_run
@@ -70,6 +72,13 @@ def test_the_log_alone_tells_the_whole_run_and_agrees_with_the_tables(undone: Ru
     phases = {phase for phase, _, _ in story.steps}
     assert phases >= {"symptom", "step", "verify", "rollback"}
     assert [line.index for line in story.lines] == sorted(line.index for line in story.lines if line.index is not None)
+
+
+def test_a_program_is_told_the_same_as_json(undone: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    told(undone)
+    assert cli(["log", "replay", str(undone.pk), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["agrees"], found["run"]["status"], found["differences"]) == (True, "rolled_back", [])
 
 
 def test_what_the_sequencer_has_not_seen_yet_is_part_of_the_story(undone: Run) -> None:

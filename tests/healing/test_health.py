@@ -43,6 +43,12 @@ def test_readyz_names_the_process_that_is_gone(client, all_there, role, part):
     assert response.json()["parts"]["database"] == "ok"
 
 
+def test_readyz_says_where_to_read_what_to_do_about_the_part(client, all_there, settings):
+    heartbeats.forget("beat")
+    settings.SELF_HEAL_DOCS_URL = "https://docs.example"
+    assert client.get("/readyz").json()["pages"] == {"beat": "https://docs.example/how-to/when-it-is-down/#processes"}
+
+
 def test_readyz_names_the_broker(client, all_there, monkeypatch):
     def refuse():
         raise OperationalError("refused")

@@ -138,6 +138,14 @@ def test_the_health_page_names_what_is_wrong_and_how_to_mend_it(sign_in: Any, re
     assert LedgerOutbox.objects.count() == before
 
 
+def test_the_health_page_leads_to_what_to_do_about_what_is_wrong(sign_in: Any, reached: None, settings: Any) -> None:
+    page = sign_in().get("/admin/health/").content.decode()
+    assert "<code>docs/how-to/when-it-is-down.md#processes</code>" in page
+    settings.SELF_HEAL_DOCS_URL = "https://docs.example"
+    page = sign_in().get("/admin/health/").content.decode()
+    assert '<a href="https://docs.example/how-to/when-it-is-down/#processes">What to do</a>' in page
+
+
 def test_one_part_that_cannot_be_looked_at_does_not_hide_the_others(
     sign_in: Any, reached: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,20 @@ def test_without_a_channel_the_addresses_of_the_settings_hear_all_but_good_news(
     assert [(row.channel, row.event) for row in Notification.objects.all()] == [(None, "approval.requested")]
 
 
+@pytest.mark.parametrize(
+    ("served", "page"), [("", "docs/how-to/when-it-is-down.md#storm"), ("https://d", "https://d/how-to/when-it-is-down/#storm")]
+)
+def test_what_is_told_about_selfheal_itself_says_where_to_read_what_to_do(
+    at: Any, channel: Channel, settings: Any, served: str, page: str
+) -> None:
+    settings.SELF_HEAL_DOCS_URL = served
+    with transaction.atomic():
+        notifications.storm("storm.tripped", "44 %", at)
+    row = Notification.objects.get()
+    assert f"- What to do: {page}" in row.body
+    assert row.payload["data"]["page"] == page
+
+
 def test_an_escalation_is_told_with_who_may_approve_until_when(at: Any, channel: Channel) -> None:
     DomainApprover.objects.create(domain="host", user=make_user("ann", role="approver"))
     request = asked(at)
