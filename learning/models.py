@@ -38,9 +38,11 @@ class Course(About):
     domain = models.CharField(max_length=30, default="host", help_text="of its playbook")
     target = models.CharField(max_length=253)
     impact = models.CharField(max_length=10)
-    trigger = models.CharField(max_length=20, blank=True)
-    requested_by = models.CharField(max_length=150, blank=True)
-    token = models.CharField(max_length=40, blank=True, help_text="public id of the one that it was asked for with")
+    trigger = models.CharField(max_length=20, blank=True, db_default="", default="")
+    requested_by = models.CharField(max_length=150, blank=True, db_default="", default="")
+    token = models.CharField(
+        max_length=40, blank=True, db_default="", default="", help_text="public id of the one that it was asked for with"
+    )
     since = models.DateTimeField(help_text="when its incident opened")
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from config.cli.base import ready
+from config.cli.base import Json, print_done, ready
 
 app = typer.Typer()
 
@@ -20,13 +20,14 @@ def database() -> None:
 def grants(
     role: Annotated[str, typer.Argument(help="that web, workers, beat and sequencer use; it owns no table")],
     apply: Annotated[bool, typer.Option("--apply", help="run them, as the role of DATABASE_URL, which owns the tables")] = False,
+    as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Print the SQL that lets a role add to the log and read it, and do to everything else what it must; --apply runs it."""
     ready()
     from healing.ledger import grants as made
 
-    if not apply:
-        print(";\n".join(made.statements(role)) + ";")
-        return
-    made.apply(role)
-    print(f"{role} may add to the log and read it, and change or delete nothing of it")
+    if apply:
+        made.apply(role)
+    line = f"{role} may add to the log and read it, and change or delete nothing of it"
+    statements = made.statements(role)
+    print_done({"role": role, "applied": apply, "sql": statements}, line if apply else ";\n".join(statements) + ";", as_json)

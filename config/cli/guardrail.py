@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.cli.base import Json, fail, now, print_facts, print_json, user_named
+from config.cli.base import Json, fail, now, print_done, print_facts, print_json, user_named
 from config.cli.client import connect
 
 app = typer.Typer()
@@ -30,23 +30,29 @@ def pin(
     level: Annotated[str, typer.Argument(metavar="tighten|maintain|loosen", help="strict, normal or relaxed")],
     reason: Reason,
     user: User = "",
+    as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Set the level, whatever the meta loop says, until the pin is taken away."""
-    print(_set(level, reason, user))
+    _set(level, reason, user, as_json)
 
 
 @app.command()
-def unpin(reason: Reason, user: User = "") -> None:
+def unpin(reason: Reason, user: User = "", as_json: Annotated[bool, Json] = False) -> None:
     """Let the meta loop say it again."""
-    print(_set(None, reason, user))
+    _set(None, reason, user, as_json)
 
 
-def _set(level: str | None, reason: str, user: str) -> str:
-    """The level that counts afterwards, and why."""
+def _set(level: str | None, reason: str, user: str, as_json: bool) -> None:
+    """Say the level that counts afterwards, and why."""
+    shown, why = _change(level, reason, user)
+    print_done({"shown": shown, "reason": why}, f"{shown}: {why}", as_json)
+
+
+def _change(level: str | None, reason: str, user: str) -> tuple[str, str]:
     server = connect()
     if server.remote:
         found: dict[str, Any] = server.post(PATH, {"level": level, "reason": reason})
-        return f"{found['shown']}: {found['reason']}"
+        return str(found["shown"]), str(found["reason"])
     if not user:
         fail("say who does it: --user NAME (a user with the role admin)")
     from healing import guardrail
@@ -54,4 +60,4 @@ def _set(level: str | None, reason: str, user: str) -> str:
 
     who = user_named(user, guardrail.PERMISSION)
     after = guardrail.unpin(reason, who, now()) if level is None else guardrail.pin(level, reason, who, now())
-    return f"{SHOWN[after.level]}: {after.reason}"
+    return SHOWN[after.level], after.reason

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from config.cli.base import Json, fail, now, print_facts, print_json, print_table, user_named
+from config.cli.base import Json, fail, now, print_done, print_facts, print_json, print_table, user_named
 from config.cli.client import connect, rows
 
 app = typer.Typer()
@@ -54,32 +54,37 @@ def set_(
     reason: Reason,
     days: Annotated[int, typer.Option(min=0, max=90, help="for how long; 0: until it is taken back")] = 0,
     user: User = "",
+    as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Let your word stand in the place of what was earned. More trust than was earned ends after at most 90 days."""
-    _change({"action": "set", "kind": kind, "name": name, "score": score, "days": days or None, "reason": reason}, user)
+    _change({"action": "set", "kind": kind, "name": name, "score": score, "days": days or None, "reason": reason}, user, as_json)
 
 
 @app.command(name="take-back")
-def take_back(kind: Kind, name: Name, reason: Reason, user: User = "") -> None:
+def take_back(kind: Kind, name: Name, reason: Reason, user: User = "", as_json: Annotated[bool, Json] = False) -> None:
     """Let what was earned stand again."""
-    _change({"action": "take_back", "kind": kind, "name": name, "reason": reason}, user)
+    _change({"action": "take_back", "kind": kind, "name": name, "reason": reason}, user, as_json)
 
 
-def _change(wanted: dict[str, Any], user: str) -> None:
+def _change(wanted: dict[str, Any], user: str, as_json: bool) -> None:
+    words = _words(wanted, user)
+    print_done({"kind": wanted["kind"], "name": wanted["name"], "said": words}, words, as_json)
+
+
+def _words(wanted: dict[str, Any], user: str) -> str:
+    """How far it is trusted afterwards, and why."""
     server = connect()
     if server.remote:
         found = server.post(PATH, wanted)
-        print(f"{found['kind']} {found['name']} is trusted {found['score']:.2f}: {'; '.join(found['reasons'])}")
-        return
+        return f"{found['kind']} {found['name']} is trusted {found['score']:.2f}: {'; '.join(found['reasons'])}"
     if not user:
         fail("say who does it: --user NAME (a user with the role admin)")
     from healing import trust
 
     who, actor = user_named(user, trust.PERMISSION), (wanted["kind"], wanted["name"])
     if wanted["action"] == "take_back":
-        print(trust.take_back(*actor, wanted["reason"], who, now()).words)
-    else:
-        print(trust.set_by_hand(*actor, wanted["score"], wanted["days"], wanted["reason"], who, now()).words)
+        return trust.take_back(*actor, wanted["reason"], who, now()).words
+    return trust.set_by_hand(*actor, wanted["score"], wanted["days"], wanted["reason"], who, now()).words
 
 
 def _cell(value: Any) -> Any:

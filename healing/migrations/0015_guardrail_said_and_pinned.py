@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='control',
             name='attention',
-            field=models.JSONField(blank=True, default=list, help_text='diagnoses that are looked at first, as the meta loop says'),
+            field=models.JSONField(blank=True, db_default=models.Value([], models.JSONField()), default=list, help_text='diagnoses that are looked at first, as the meta loop says'),
         ),
         migrations.AddField(
             model_name='control',

@@ -29,7 +29,12 @@ class Control(models.Model):
     pinned_by = models.CharField(max_length=150, blank=True, db_default="", default="")
     pinned_reason = models.TextField(blank=True, db_default="", default="")
     pinned_at = models.DateTimeField(null=True, blank=True)
-    attention = models.JSONField(default=list, blank=True, help_text="diagnoses that are looked at first, as the meta loop says")
+    attention = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="diagnoses that are looked at first, as the meta loop says",
+    )
     storm = models.CharField(max_length=300, blank=True, help_text="why nothing is automatic now; empty: there is no storm")
     storm_at = models.DateTimeField(null=True, blank=True, help_text="since when it is so, or is over")
 

@@ -13,17 +13,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='course',
             name='requested_by',
-            field=models.CharField(blank=True, max_length=150),
+            field=models.CharField(blank=True, db_default='', default='', max_length=150),
         ),
         migrations.AddField(
             model_name='course',
             name='token',
-            field=models.CharField(blank=True, help_text='public id of the one that it was asked for with', max_length=40),
+            field=models.CharField(blank=True, db_default='', default='', help_text='public id of the one that it was asked for with', max_length=40),
         ),
         migrations.AddField(
             model_name='course',
             name='trigger',
-            field=models.CharField(blank=True, max_length=20),
+            field=models.CharField(blank=True, db_default='', default='', max_length=20),
         ),
         migrations.CreateModel(
             name='Weight',

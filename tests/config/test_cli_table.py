@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 from axes.models import AccessAttempt
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from typer.main import get_group
 
 from config.cli import COMMANDS, _root, doctor, run
-from healing import access, ledger
+from healing import access, guardrail, ledger, trust
 from healing.catalog.windows import save_window
 from healing.ledger import keys
 from healing.ledger.sequencer import Sequencer
-from healing.models import Record, Silence
+from healing.models import LedgerEntry, Problem, Record, Silence
 from selfheal.findings import Finding
+from selfheal.states import Level
 from tests.factories import make_incident, make_playbook, make_request, make_roles, make_run, make_step, make_user
 from tests.selfheal.windows.texts import event, text
 
@@ -53,6 +55,10 @@ GIVEN: dict[str, tuple[str, int]] = {
     "autonomy list": ("", 0),
     "autonomy revoke": ("add-workers service_down --reason moved --user ann", 0),
     "doctor": ("", 1),
+    "database grants": ("app", 0),
+    "guardrail pin": ("tighten --reason careful --user ann", 0),
+    "guardrail show": ("", 0),
+    "guardrail unpin": ("--reason calm --user ann", 0),
     "incidents ack": ("{incident}", 0),
     "incidents assign": ("{incident} ann", 0),
     "incidents close": ("{resolved}", 0),
@@ -66,12 +72,13 @@ GIVEN: dict[str, tuple[str, int]] = {
     "kill-switch status": ("", 0),
     "learning evaluate": ("", 0),
     "learning rebuild": ("", 0),
+    "learning shadow": ("restart-unit", 0),
     "log attest": ("{old_key} --reason compared", 0),
     "log export": ("{tmp}/export", 0),
     "log keep": ("{tmp}/kept", 0),
     "log prove": ("0", 0),
     "log push": ("", 0),
-    "log revoke": ("{revocable} --from 4 --reason stolen", 0),
+    "log revoke": ("{revocable} --from {since} --reason stolen", 0),
     "log rotate": ("", 0),
     "log status": ("", 0),
     "log verify": ("", 1),  # one key of it is revoked
@@ -80,6 +87,9 @@ GIVEN: dict[str, tuple[str, int]] = {
     "playbooks list": ("", 0),
     "playbooks sync": ("--dry-run", 0),
     "playbooks test": ("restart-process", 0),
+    "problems ack": ("{problem} --reason mended --user ann", 0),
+    "problems list": ("", 0),
+    "problems show": ("{problem}", 0),
     "runs abort": ("{pending}", 0),
     "runs list": ("", 0),
     "runs show": ("{run}", 0),
@@ -92,6 +102,10 @@ GIVEN: dict[str, tuple[str, int]] = {
     "token create": ("--user ann --scope read", 0),
     "token list": ("", 0),
     "token revoke": ("{token}", 0),
+    "trust list": ("", 0),
+    "trust set": ("playbook restart-unit 0.4 --reason seen --user ann", 0),
+    "trust show": ("playbook add-workers", 0),
+    "trust take-back": ("playbook add-workers --reason seen --user ann", 0),
     "user create": ("eve --role viewer", 0),
     "user list": ("", 0),
     "user reset-second-factor": ("bob", 0),
@@ -172,7 +186,12 @@ def rows() -> dict[str, Any]:
     quiet = Silence.objects.create(service=incident.service, **silent)
     AccessAttempt.objects.create(username="bob", ip_address="192.0.2.1", failures_since_start=5)
     TOTPDevice.objects.create(user=bob, name="phone", confirmed=True)
+    guardrail.pin(Level.TIGHTEN, "careful", ann, at)
+    trust.set_by_hand("playbook", "add-workers", 0.3, None, "seen", ann, at)
+    cause = {"first_at": at, "last_at": at, "opened_at": at, "heals": 7, "seconds": 60}
+    problem = Problem.objects.create(service=incident.service, diagnosis="service_down", **cause)
     return {
+        "problem": problem.pk,
         "incident": incident.pk,
         "resolved": make_incident(incident.service, diagnosis="other", status="resolved").pk,
         "run": over.pk,
@@ -196,7 +215,8 @@ def log() -> dict[str, str]:
     run(["log", "revoke", found[0], "--from", "1", "--reason", "stolen"])
     sequencer.look(at)
     sequencer.end(at)
-    return {"old_key": found[0], "revocable": found[1]}
+    since = LedgerEntry.objects.filter(key_id=found[1]).aggregate(last=Max("index"))["last"]
+    return {"old_key": found[0], "revocable": found[1], "since": str(since)}
 
 
 @pytest.mark.parametrize("name", GIVEN)

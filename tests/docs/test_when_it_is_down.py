@@ -29,13 +29,15 @@ NEWS = {"approval.requested", "playbook.message", ON_REQUEST}  # are about a ser
 
 def raised() -> Iterator[tuple[str, str]]:
     """The file and the name of each finding and job that the code makes; of a name that is put together, how it begins."""
-    for folder in ("config", "healing", "learning"):
+    for folder in ("config", "healing", "learning", "metafocus"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             where = str(path.relative_to(ROOT))
             if where not in ELSEWHERE:
                 nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args]
                 names = (beginning(node.args[0]) for node in nodes if called(node) in MAKERS)
-                yield from ((where, name) for name in names if name)
+                yield from (
+                    (where, name) for name in (*names, *re.findall(r'^JOB = "(.+)"$', path.read_text(), re.MULTILINE)) if name
+                )
 
 
 def called(node: ast.Call) -> str:
