@@ -100,14 +100,14 @@ def _open(run: Run, found: Debt, at: datetime) -> bool:
                 last_at=found.last_at,
                 opened_at=at,
             )
+            known = [key for key in found.costs if key]
+            ProblemIncident.objects.bulk_create(
+                ProblemIncident(problem=problem, incident_id=uuid.UUID(key), seconds=found.costs[key]) for key in known
+            )
+            payload = _told(problem) | {"incidents": known}
+            record(problem, "problem.opened", actor="scheduler", reason=problem.words, at=at, payload=payload)
     except IntegrityError:
         return False
-    known = [key for key in found.costs if key]
-    ProblemIncident.objects.bulk_create(
-        ProblemIncident(problem=problem, incident_id=uuid.UUID(key), seconds=found.costs[key]) for key in known
-    )
-    payload = _told(problem) | {"incidents": known}
-    record(problem, "problem.opened", actor="scheduler", reason=problem.words, at=at, payload=payload)
     return True
 
 

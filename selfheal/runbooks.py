@@ -29,7 +29,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "launcher": ("program", "bound", "sandbox", "Parts"),
     "alertmanager": ("Alertmanager", "alertmanager"),
     "log-late": ("log order", "head", "key", "verification", "Log", "SelfhealLogNotSigned"),
-    "log-broken": ("log", "log guards", "log grants", "whole log", "log patrol", "patrol_log", "log.damaged"),
+    "log-broken": (
+        "log", "log guards", "log grants", "whole log", "log patrol", "patrol_log", "log.damaged",
+        "SelfhealLogDamaged",
+    ),
     "log-outside": ("log outside", "push_heads", "SelfhealLogNotKept"),
     "log-refused": ("log.refused", "SelfhealLogRefused"),
     "messages": ("messages to send", "SelfhealMessagesWait"),
