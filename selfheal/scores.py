@@ -152,7 +152,14 @@ def behind(about: Mapping[str, Any]) -> list[Actor]:
 
 
 def blamed(actors: list[Actor], leaf: Mapping[str, Any]) -> list[Actor]:
-    """Whom a verdict on a run is about. Whoever rejects says that it was not wanted: that is the asker's, not the playbook's."""
+    """Whom a verdict on a run is about: what is good is everybody's.
+
+    Whoever rejects says that it was not wanted: that is the asker's, not the playbook's. A run that did not help is the
+    playbook's, and of those who asked for it by name: the alert was right all the same, and the domain has other playbooks.
+    Else three bad runs of one playbook would take every alert's autonomy away.
+    """
     if leaf["action"] == "run.rejected":
         return [actor for actor in actors if actor.kind in (Kind.TRIGGER, Kind.AGENT, Kind.TOKEN)]
+    if verdict_on(leaf) is False:
+        return [actor for actor in actors if actor.kind in (Kind.PLAYBOOK, Kind.AGENT, Kind.TOKEN)]
     return actors

@@ -108,7 +108,7 @@ def test_weights_that_are_read_in_parts_are_those_of_the_whole() -> None:
 
 def test_outcomes_are_evidence_for_and_against_those_behind_a_run(learnt: Callable[..., Any]) -> None:
     learnt([*lived("failed", trigger="alert"), *lived("failed", trigger="operator", actor="olga", token="t1")])
-    for kind, name, seen in [("trigger", "alert", 1), ("agent", "olga", 1), ("token", "t1", 1), ("playbook", "restart", 2)]:
+    for kind, name, seen in [("trigger", "alert", 0), ("agent", "olga", 1), ("token", "t1", 1), ("playbook", "restart", 2)]:
         assert trust_of(kind, name, BEGIN).seen == seen
 
 

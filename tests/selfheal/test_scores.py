@@ -101,5 +101,11 @@ def test_a_rejection_is_about_who_asked_and_not_about_the_playbook() -> None:
     assert [actor.name for actor in blamed(everyone, leaf("rejected"))] == ["operator", "ann", "t1"]
 
 
+def test_a_run_that_did_not_help_is_not_about_the_alert_and_the_domain() -> None:
+    everyone = behind({"playbook": "restart", "domain": "host", "trigger": "alert", "requested_by": "ann", "token": "t1"})
+    assert [actor.name for actor in blamed(everyone, leaf("not_held"))] == ["restart", "ann", "t1"]
+    assert blamed(everyone, leaf("held")) == everyone
+
+
 def test_our_own_scheduler_is_nobody_who_asks() -> None:
     assert behind({"playbook": "restart", "requested_by": "scheduler"}) == [RESTART]
