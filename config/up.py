@@ -22,7 +22,7 @@ from typing import IO
 import psutil
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.urls import get_resolver
 from django.utils import timezone
@@ -61,6 +61,8 @@ _WORKERS = (
     "pycparser.c_parser",
 )
 _WEB = ("config.wsgi", "gunicorn.workers.gthread")
+LOCK_MS, TRIES, AGAIN_SECONDS = 500, 60, 0.5  # of a migration that waits for others
+NO_LOCK = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 LEFT_SECONDS = 10.0  # for the children of an `up` that was killed to end
 
 
@@ -248,10 +250,33 @@ def prepare() -> list[str]:
 def migrate() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        call_command("migrate", interactive=False, verbosity=0)
+        give_way(lambda: call_command("migrate", interactive=False, verbosity=0))
     guards.install()
     if missing := guards.missing():
         raise CannotStart(f"the database does not keep the triggers that guard the log: {', '.join(missing)}")
+
+
+def give_way(change: Callable[[], object]) -> None:
+    """Change the schema while others use it, who are not kept waiting for long, nor the ones whom a deadlock ends.
+
+    What does not get its locks within LOCK_MS is taken back (each migration is a transaction), and tried again; PostgreSQL looks
+    for deadlocks only after a second. Raises what the last of TRIES has raised.
+    """
+    if connection.vendor != "postgresql":
+        change()
+        return
+    for left in reversed(range(TRIES)):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {LOCK_MS}")
+        try:
+            change()
+            break
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") not in NO_LOCK or not left:
+                raise
+            time.sleep(AGAIN_SECONDS)
+        finally:
+            connection.close()  # and with it what was set
 
 
 def sync() -> None:

@@ -8,14 +8,16 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from django.db import migrations, models
+from django.db import OperationalError, migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from config import up
 from tests.installation import Installation
 from tests.upgrading import SAYS, breaks
 
@@ -108,6 +110,50 @@ def test_code_that_says_why_old_code_survives_it_is_let_through() -> None:
     assert migrated(migrations.RunPython(migrations.RunPython.noop), **{SAYS: "it fills a column that old code ignores"}) == []
 
 
+# ---- who gives way
+
+
+class Locked:
+    """A change that gets no lock so many times."""
+
+    def __init__(self, times: int, sqlstate: str) -> None:
+        self.times, self.sqlstate, self.tried = times, sqlstate, 0
+
+    def __call__(self) -> None:
+        self.tried += 1
+        if self.tried <= self.times:
+            raise OperationalError("locked") from type("Cause", (Exception,), {"sqlstate": self.sqlstate})()
+
+
+class Engine:
+    """A connection to PostgreSQL as far as `give_way` needs one."""
+
+    vendor = "postgresql"
+
+    def __init__(self) -> None:
+        self.cursor, self.close = MagicMock(), MagicMock()
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "AGAIN_SECONDS", 0.0)
+
+
+def test_a_migration_that_gets_no_lock_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "connection", Engine())
+    change = Locked(2, "55P03")
+    up.give_way(change)
+    assert change.tried == 3
+
+
+@pytest.mark.parametrize(("change", "tried"), [(Locked(1, "53100"), 1), (Locked(1000, "40P01"), up.TRIES)])
+def test_another_error_and_the_last_try_are_raised(monkeypatch: pytest.MonkeyPatch, change: Locked, tried: int) -> None:
+    monkeypatch.setattr(up, "connection", Engine())
+    with pytest.raises(OperationalError):
+        up.give_way(change)
+    assert change.tried == tried
+
+
 # ---- in earnest
 
 
@@ -129,7 +175,8 @@ def test_a_process_of_the_base_goes_on_while_the_database_is_migrated(tmp_path: 
         )
         assert old.stdout
         begun = old.stdout.readline()
-        manage(house, "migrate")
+        done = house.run("migrate")
+        assert done.returncode == 0, done.stdout + done.stderr
         out, err = old.communicate(timeout=60)
     assert (begun, old.returncode) == ("ready\n", 0), err
     told = SimpleNamespace(**json.loads(out.splitlines()[-1]))
