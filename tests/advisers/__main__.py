@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.advisers import alerts, petshop
+from tests.advisers import alerts, forecasts, nab, petshop
 
 Figures = Callable[[], Iterator[tuple[str, str, str]]]
-JUDGES: dict[str, Figures] = {"rootcause": petshop.figures, "diagnosis": alerts.figures}
+JUDGES: dict[str, Figures] = {
+    "rootcause": petshop.figures,
+    "diagnosis": alerts.figures,
+    "anomaly": nab.figures,
+    "forecast": forecasts.figures,
+}
 
 
 def main(wanted: list[str]) -> int:

@@ -7,13 +7,14 @@ made from what came before and compared with what then came. Seasonal-naive says
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from selfheal.forecast import Ahead, Forecaster, step_of
 from selfheal.series import Point
-from tests.advisers.nab import Series, probation
+from tests.advisers.nab import FOLDER, Series, probation, read
 
+COVERED = {"coverage80": (0.78, 0.84), "coverage95": (0.93, 0.97)}
 ORIGINS = 100
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 36, 48, 72, 96, 144, 192, 288)
 DAY = 86_400
@@ -89,3 +90,19 @@ def summary(judged: Iterable[Judged]) -> dict[str, float]:
         "skill": math.exp(sum(skills) / len(skills)),
         "better": sum(skill < 0 for skill in skills) / len(skills),
     }
+
+
+def figures() -> Iterator[tuple[str, str, str]]:
+    """What, how good, and what it is to be: a line each for people."""
+    judged = [(series.held_back, judge(series)) for series in read(FOLDER)]
+    parts = {
+        "the whole": [each for _, each in judged],
+        "the half that was tuned on": [each for held, each in judged if not held],
+        "the half that was kept": [each for held, each in judged if held],
+    }
+    for part, found in parts.items():
+        said = summary(found)
+        for name, (low, high) in COVERED.items():
+            percent = name.removeprefix("coverage")
+            yield f"forecasts, {part}: the {percent} % interval holds", f"{said[name]:.1%}", f"{low:.0%} to {high:.0%}"
+        yield f"forecasts, {part}: error relative to seasonal-naive", f"{said['skill']:.2f}", "< 1"
