@@ -22,7 +22,7 @@ from selfheal.guardrails import LIMITS, SHOWN
 from selfheal.scores import FLOOR
 from selfheal.states import GlobalMode, Impact, KillState, Level, Mode, Trigger, Verdict
 
-POLICY_VERSION = "2026-11"
+POLICY_VERSION = "2026-11-25"
 
 
 @dataclass(frozen=True)
