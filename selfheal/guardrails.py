@@ -72,7 +72,7 @@ def _wanted(level: Level, grounds: Grounds) -> tuple[Level, str]:
         return Level.TIGHTEN, f"a storm: {grounds.storm}"
     counted = grounds.outcomes[:JUDGED]
     if len(counted) < LEAST:
-        return Level.MAINTAIN, f"{len(counted) or 'no'} outcomes in the last 24 h: too few to judge by"
+        return Level.MAINTAIN, f"outcomes in the last 24 h: {len(counted)}, too few to judge by"
     share, said = sum(counted) / len(counted), f"{sum(counted)} of the last {len(counted)} outcomes held"
     least = STAY_TIGHT_BELOW if level is Level.TIGHTEN else TIGHTEN_BELOW
     if share < least:

@@ -68,12 +68,13 @@ FREE_COLUMNS: dict[str, dict[str, str]] = {
     "healing.Incident": dict.fromkeys(("why", "looked_at", "next_look_at"), "what the last look found"),
     "healing.PutBack": dict.fromkeys(("due_at", "attempts", "message"), "when it is tried next; its end has an entry"),
 }
-# Functions of ours that write without an entry, and why.
+# Functions of ours that write without an entry, themselves or by what they call, and why.
 FREE_FUNCTIONS = {
     "healing/governance.py: control": "makes the one row, as it is by default",
     "healing/catalog/services.py: lock": "makes the one row, as it is by default",
     "healing/runs/steps.py: plan_steps": "rows for the steps of a plan whose digest has an entry",
     "healing/found.py: _locked": "makes the row of a source, as it is by default",
+    "healing/guardrail.py: _locked": "makes the one row, as it is by default",
     "healing/guardrail.py: say": "the same level said again; another one has its entry, as the tests of it say",
     "learning/shadow.py: save": "reads from the log",
     "learning/follow.py: again": "forgets what was read from the log",
@@ -84,6 +85,8 @@ FREE_FUNCTIONS = {
     "learning/broker/outcomes.py: _remember_pattern": "reads from the log",
     "learning/broker/search.py: remove": "its time is over by policy; the entry of the storing says when",
 }
+# Functions by which tests fill a table, when a test calls them itself.
+FILLED_BY = {"learning/broker/search.py: add"}
 
 
 def governed() -> dict[str, str]:
@@ -105,7 +108,8 @@ class Watch:
             self._forget(sql.split('"')[1])
         answer = execute(sql, params, many, context)
         found = _WRITE.match(sql) if sql[:1] in "IUD" else None
-        if found and context["cursor"].rowcount:
+        # SQLite counts the rows of an INSERT that returns something only once they are read.
+        if found and (context["cursor"].rowcount or "RETURNING" in sql):
             self._saw(found[1], found[2], found[3])
         return answer
 
@@ -114,24 +118,23 @@ class Watch:
             del self.changed[key]
 
     def rolled_back(self) -> None:
-        _, outer = _frames_of_ours(sys._getframe(1))
-        self.changed.pop((id(outer),), None)
+        if frames := _frames_of_ours(sys._getframe(1)):
+            self.changed.pop((id(frames[-1]),), None)
 
     def _saw(self, verb: str, table: str, rest: str) -> None:
         if table != OUTBOX and (table not in self.tables or (verb == "UPDATE" and self._is_free(table, rest))):
             return
-        inner, outer = _frames_of_ours(sys._getframe(3))
-        if inner is None or outer is None:
+        frames = _frames_of_ours(sys._getframe(3))
+        if not frames:
             return
+        outer = frames[-1]
         self._held.append(outer)
         savepoints = connection.savepoint_ids[self.base : self.base + 1] if self.base is not None else []
         key = (id(outer), *savepoints)
         if table == OUTBOX:
             self.logged.add(key)
-        else:
-            where = f"{Path(inner.f_code.co_filename).relative_to(ROOT)}: {inner.f_code.co_name}"
-            if where not in FREE_FUNCTIONS:
-                self.changed[key].add(f"{verb} {self.tables[table]} in {where}")
+        elif not {_place(frame) for frame in frames} & FREE_FUNCTIONS.keys() and _place(outer) not in FILLED_BY:
+            self.changed[key].add(f"{verb} {self.tables[table]} in {_place(frames[0])}")
 
     def _is_free(self, table: str, rest: str) -> bool:
         free = FREE_COLUMNS.get(self.tables[table], {})
@@ -144,17 +147,18 @@ class Watch:
         return sorted({said for key, found in self.changed.items() if key not in self.logged | calls for said in found})
 
 
-def _frames_of_ours(frame: FrameType | None) -> tuple[FrameType | None, FrameType | None]:
-    """The innermost and the outermost frame of ours above the test; none if a test writes by itself."""
-    inner = outer = None
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if name.startswith(TESTS):
-            break
-        if name.startswith(OURS):
-            inner, outer = inner or frame, frame
+def _frames_of_ours(frame: FrameType | None) -> list[FrameType]:
+    """Our frames above the test, the innermost first; none if a test writes by itself."""
+    found = []
+    while frame is not None and not frame.f_code.co_filename.startswith(TESTS):
+        if frame.f_code.co_filename.startswith(OURS):
+            found.append(frame)
         frame = frame.f_back
-    return inner, outer
+    return found
+
+
+def _place(frame: FrameType) -> str:
+    return f"{Path(frame.f_code.co_filename).relative_to(ROOT)}: {frame.f_code.co_name}"
 
 
 @contextmanager
