@@ -108,7 +108,7 @@ def test_json_is_not_watched(selfheal: Command) -> None:
 
 def test_what_reads_a_table_from_a_pipe_finds_whole_cells(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    incident = make_incident(title="words " * 60)
+    incident = make_incident(title="words " * 50)
     out = selfheal("incidents", "list")[1]
     assert str(incident.pk) in out
     assert ("words " * 60).strip() in out
@@ -117,7 +117,7 @@ def test_what_reads_a_table_from_a_pipe_finds_whole_cells(selfheal: Command, mon
 def test_in_a_narrow_terminal_the_id_stays_whole(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(width=80, force_terminal=True, file=io.StringIO())
     monkeypatch.setattr(base, "_console", lambda: terminal)
-    incident = make_incident(title="words " * 60)
+    incident = make_incident(title="words " * 50)
     selfheal("incidents", "list")
     assert str(incident.pk) in terminal.file.getvalue()  # type: ignore[attr-defined]
 
