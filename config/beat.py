@@ -37,6 +37,7 @@ def schedule() -> list[Job]:
     return [
         Job("healing.tasks.tick", float(settings.SELF_HEAL_POLL_SECONDS)),
         Job("healing.tasks.measure", float(settings.SELF_HEAL_POLL_SECONDS)),
+        Job("healing.tasks.sense", float(settings.SELF_HEAL_POLL_SECONDS)),
         Job("healing.tasks.watchdog", 5.0),
         Job("healing.tasks.push_heads", PUSH_SECONDS),
         Job("healing.tasks.patrol_log", PATROL_SECONDS),

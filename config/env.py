@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlparse
@@ -23,6 +24,7 @@ from selfheal.choices import FIXED, RANKERS
 from selfheal.errors import Invalid
 from selfheal.outside import Place, parse_place, parse_witness
 from selfheal.states import ROLES, Impact, Level
+from selfheal.telemetry import DOMAINS
 from selfheal.windows import parse_weekly
 
 Check = Callable[[Any], str]  # the empty string, or what is wrong and what to do
@@ -94,6 +96,12 @@ def _roles(values: list[str]) -> str:
     return f"takes roles; {wrong[0]!r} is none of {', '.join(ROLES)}" if wrong else ""
 
 
+def _domains(values: list[str]) -> str:
+    known = [*DOMAINS, *sorted(point.name for point in entry_points(group="selfheal.adapters"))] if values else []
+    wrong = [value for value in values if value not in known]
+    return f"takes domains that have an adapter; {wrong[0]!r} is none of {', '.join(known)}" if wrong else ""
+
+
 def _each(parse: Callable[[str], Place]) -> Check:
     """Each of a list can be read by `parse`, and no two have one name."""
 
@@ -143,6 +151,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SELF_HEAL_SSH_KEY_FILE", "str", "", "identity for `via: ssh`, mode 600; default: ssh_key in SELF_HEAL_SECRETS_DIR"),
     Setting("SELF_HEAL_SSH_KNOWN_HOSTS", "str", "", "pinned host keys; default: ssh_known_hosts in SELF_HEAL_CONFIG_DIR"),
     Setting("SELF_HEAL_PROMETHEUS_URL", "str", "", "asked by metric checks, which fail without one, and for signals", _url),
+    Setting("SELF_HEAL_SENSE", "list", [], "domains whose services selfheal looks at itself: host, http, platform", _domains),
     Setting("SELF_HEAL_ALERTMANAGER_URL", "str", "", "asked again before proposing and before starting", _url),
     Setting("SELF_HEAL_HEARTBEAT_URL", "str", "", "fetched after each good tick", _url),
     Setting(

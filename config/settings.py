@@ -55,6 +55,7 @@ SELF_HEAL_SECRETS_DIR: Path = _values["SELF_HEAL_SECRETS_DIR"]
 SELF_HEAL_SSH_KEY_FILE: Path = _values["SELF_HEAL_SSH_KEY_FILE"]
 SELF_HEAL_SSH_KNOWN_HOSTS: Path = _values["SELF_HEAL_SSH_KNOWN_HOSTS"]
 SELF_HEAL_PROMETHEUS_URL: str = _values["SELF_HEAL_PROMETHEUS_URL"]
+SELF_HEAL_SENSE: list[str] = _values["SELF_HEAL_SENSE"]
 SELF_HEAL_ALERTMANAGER_URL: str = _values["SELF_HEAL_ALERTMANAGER_URL"]
 SELF_HEAL_HEARTBEAT_URL: str = _values["SELF_HEAL_HEARTBEAT_URL"]
 SELF_HEAL_LOG_STRICT: str = _values["SELF_HEAL_LOG_STRICT"]
@@ -283,6 +284,7 @@ PLAYBOOK_ORDER = "learning.ranker.advise"  # (selfheal.ranking.Question) → the
 # Pages of the sidebar that are no lists: title, icon, name of the address, what one must be allowed to see.
 ADMIN_PAGES = (
     ("Health", "monitor_heart", "health", "healing.view_run"),
+    ("Domains", "hub", "domains", "healing.view_run"),
     ("Meta loop", "center_focus_strong", "meta", "healing.view_run"),
     ("The log", "verified_user", "log", "healing.view_ledgerentry"),
     ("Learning", "school", "learning", "healing.view_run"),

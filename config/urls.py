@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from healing.admin import account, dashboard, dry_run, health, log, onboarding, sign_in, zones
+from healing.admin import account, dashboard, domains, dry_run, health, log, onboarding, sign_in, zones
 from healing.admin.access import own_password
 from healing.notifications.links import open_link
 from learning.admin import learning_page
@@ -18,6 +18,7 @@ urlpatterns = [
     path("admin/time-zone/", admin.site.admin_view(zones.time_zone), name="time-zone"),
     path("admin/password_change/", admin.site.admin_view(own_password, cacheable=True)),
     path("admin/health/", admin.site.admin_view(health.health_page), name="health"),
+    path("admin/domains/", admin.site.admin_view(domains.domains_page), name="domains"),
     path("admin/log/", admin.site.admin_view(log.log_page), name="log"),
     path("admin/begin/<slug:name>/", admin.site.admin_view(onboarding.act), name="onboarding"),
     path("admin/learning/", admin.site.admin_view(learning_page), name="learning"),

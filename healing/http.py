@@ -44,6 +44,10 @@ class Unreachable(OSError):
     """No answer: refused, unresolvable, cut off, or not in time. The message says which."""
 
 
+class Unresolved(Unreachable):
+    """The name has no address, as far as can be found out here."""
+
+
 @dataclass(frozen=True)
 class Response:
     status: int
@@ -51,6 +55,7 @@ class Response:
     body: bytes
     truncated: bool
     address: str
+    certificate_ends: float | None = None  # of https, in seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,8 @@ def fetch(
     try:
         connection.request(method, parts.target, body=body, headers={"User-Agent": "selfheal", **(headers or {})})
         return _answer(connection)
+    except Unresolved:
+        raise
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(_why(error, connection.was_cut, parts, timeout)) from error
     except ValueError as error:
@@ -159,7 +166,7 @@ def _answer(connection: _Guarded) -> Response:
     if connection.was_cut:
         raise TimeoutError
     fields = {name.lower(): value for name, value in answer.getheaders()}
-    return Response(answer.status, fields, body[:MAX_BODY], len(body) > MAX_BODY, connection.address)
+    return Response(answer.status, fields, body[:MAX_BODY], len(body) > MAX_BODY, connection.address, connection.certificate_ends)
 
 
 def _why(error: Exception, cut: bool, parts: Url, timeout: float) -> str:
@@ -179,6 +186,7 @@ class _Guarded(http.client.HTTPConnection):
         super().__init__(parts.host, parts.port)
         self.parts, self.guard, self.deadline = parts, guard, deadline
         self.address, self.was_cut = "", False
+        self.certificate_ends: float | None = None
         self.wire: socket.socket | None = None  # `sock` is None as soon as a response says that it is the last
 
     def left(self) -> float:
@@ -235,6 +243,8 @@ class _Tls(_Guarded):
         wrapped = context.wrap_socket(self.sock, server_hostname=self.parts.host, do_handshake_on_connect=False)
         self._use(wrapped)
         wrapped.do_handshake()
+        ends = (wrapped.getpeercert() or {}).get("notAfter")
+        self.certificate_ends = ssl.cert_time_to_seconds(str(ends)) if ends else None
 
 
 def resolve(parts: Url, seconds: float) -> list[tuple[Any, Address]]:
@@ -252,9 +262,9 @@ def resolve(parts: Url, seconds: float) -> list[tuple[Any, Address]]:
     looking.start()
     looking.join(seconds)
     if failed:
-        raise Unreachable(f"{parts.host} cannot be resolved: {failed[0].strerror or failed[0]}") from failed[0]
+        raise Unresolved(f"{parts.host} cannot be resolved: {failed[0].strerror or failed[0]}") from failed[0]
     if not found:
-        raise Unreachable(f"{parts.host} was not resolved in time")
+        raise Unresolved(f"{parts.host} was not resolved in time")
     return [(each, ipaddress.ip_address(each[4][0].partition("%")[0])) for each in list(found)]
 
 

@@ -1,8 +1,9 @@
 """How a process is known, and whether it lives.
 
 A process is known by `labels.unit` (systemd), else by `labels.program` (supervisord; `labels.supervisor_config` may name its
-configuration), else by `labels.pidfile` with `labels.start` (its argument list). `known(place)` freezes that into the plan, with
-the host if it is reached by ssh; a pidfile is for this machine only.
+configuration), else by `labels.pidfile` with `labels.start` (its argument list), else by `labels.part`: a part of selfheal itself
+that `selfheal up` keeps. `known(place)` freezes that into the plan, with the host if it is reached by ssh; a pidfile and a part
+are for this machine only.
 
 A pidfile is stale if its process is gone, is a zombie, or is not that command. It is that command if
 1. it is the very process that we started for this pidfile (our record has its pid and its start, so titles do not matter),
@@ -35,6 +36,7 @@ from selfheal.places import Place
 
 WRAPPERS = {"env", "nice", "ionice", "nohup", "setsid", "chrt", "taskset", "stdbuf", "setpriv", "chpst", "exec"}
 PIDFILE_LIMIT = 64
+RESTARTED = ("web", "sequencer")  # parts of selfheal on which healing does not stand
 
 Unit = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:][A-Za-z0-9_:.\\@-]{0,254}$")]
 
@@ -74,7 +76,14 @@ class ByPidfile(Strict):
     start: Annotated[list[Text], Field(min_length=1, max_length=256)]
 
 
-Known = ByUnit | ByProgram | ByPidfile
+class ByPart(Strict):
+    """A process of selfheal itself, as `selfheal up` keeps it."""
+
+    by: Literal["part"] = "part"
+    part: Literal["web", "sequencer"]
+
+
+Known = ByUnit | ByProgram | ByPidfile | ByPart
 _KNOWN: TypeAdapter[Known] = TypeAdapter(Annotated[Known, Field(discriminator="by")])
 
 
@@ -96,11 +105,25 @@ def known(place: Place) -> Known:
                 "have systemd or supervisord keep it, and give the service the label `unit` or `program`"
             )
         return _of("labels", {"by": "pidfile", "pidfile": labels["pidfile"], "start": _start(labels.get("start"))})
+    if labels.get("part"):
+        return _part(labels["part"], place)
     raise Invalid(
         f"service {place.service} does not say which process it is: give it the label `unit` (systemd), `program` (supervisord), "
         "or `pidfile` with `start`",
         field="labels",
     )
+
+
+def _part(part: str, place: Place) -> Known:
+    if place.via != "local":
+        raise NotApplicable(f"{place.target} is reached by {place.via}, and `selfheal up` keeps what is on this machine")
+    if part not in RESTARTED:
+        raise Invalid(
+            f"{part!r} is no part that can be healed so, only {' and '.join(RESTARTED)} are: healing stands on the others, which "
+            "`selfheal up` or systemd starts again; the worker of a pool needs the label `unit` as well",
+            field="labels.part",
+        )
+    return _of("labels", {"by": "part", "part": part})
 
 
 def thaw(arguments: Mapping[str, Any]) -> Known:
@@ -113,6 +136,8 @@ def described(arguments: Mapping[str, Any]) -> str:
     process = thaw(arguments)
     if isinstance(process, ByPidfile):
         return f"process of {one_line(process.pidfile)}"
+    if isinstance(process, ByPart):
+        return f"{process.part} of selfheal"
     name = f"unit {process.unit}" if isinstance(process, ByUnit) else f"program {process.program}"
     return f"{name} on {process.remote.host}" if process.remote else name
 

@@ -22,7 +22,7 @@ from healing.runs import runner, starting
 from healing.runs.put_back import look as put_back_due
 from healing.runs.put_back import perform as perform_put_back
 from healing.runs.watchdog import clear_waiting, look_after, take_care
-from healing.signals import keeping, pulling
+from healing.signals import keeping, pulling, sensing
 from selfheal.states import GlobalMode
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,17 @@ def measure() -> None:
     pulling.pull(at)
     keeping.expire(at)
     keeping.prune(at)
+
+
+@shared_task
+def sense() -> None:
+    """The beat of the adapters: how the services of the domains are that are looked at from here."""
+    at = timezone.now()
+    if not settings.SELF_HEAL_SENSE or global_mode() is GlobalMode.OFF:
+        return
+    if claim_slot("sense", settings.SELF_HEAL_POLL_SECONDS, at):
+        with written_down("sense", at):
+            sensing.sense(at)
 
 
 @shared_task

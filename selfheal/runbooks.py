@@ -16,8 +16,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "processes": ("processes", "Processes", "worker control", "worker runs", "beat", "sequencer", "SelfhealProcessGone"),
     "runner-pools": ("runner pools", "pool "),
     "scheduler": (
-        "tick", "measure", "watchdog", "learning", "pull", "tokens that end soon", "incidents to look at", "runs to look after",
-        "Jobs", "Queues", "alert", "decision", "counters", "SelfhealSchedulerStopped",
+        "tick", "measure", "sense", "watchdog", "learning", "pull", "tokens that end soon", "incidents to look at",
+        "runs to look after", "Jobs", "Queues", "alert", "decision", "counters", "SelfhealSchedulerStopped",
     ),
     "runs-wait": ("runs to start", "SelfhealRunsWait"),
     "migrations": ("migrations", "schema"),

@@ -45,6 +45,7 @@ FREE = {
     "healing.Notification": "a message about what has an entry",
     "healing.SavedFilter": "how somebody looks at a list",
     "healing.Sample": "a measurement",
+    "healing.Sensed": "when something was looked at, and what could not be seen",
     "healing.Signal": "what measurements say; an incident that follows has its entry",
     "healing.Backoff": "computed from runs, which have entries",
     "learning.Cursor": "how far the log is read",

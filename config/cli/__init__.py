@@ -24,6 +24,7 @@ COMMANDS = {
     "user": "Make users, list them, unlock them, sign them out, reset a second factor.",
     "token": "Make, list and revoke API tokens.",
     "services": "List services, read them from services.yaml.",
+    "domains": "Say how the parts of each domain are, and of selfheal itself; what to look at first.",
     "playbooks": "List, check, sync and try playbooks.",
     "incidents": "List, show, acknowledge, assign, comment, resolve, close incidents.",
     "why": "Say why an alert or an incident is not healed.",

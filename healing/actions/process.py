@@ -1,4 +1,4 @@
-"""`process.start`, `process.stop`, `process.restart`, whoever keeps the process: systemd, supervisord or a pidfile."""
+"""`process.start`, `process.stop`, `process.restart`, whoever keeps it: systemd, supervisord, a pidfile, `selfheal up`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from healing.result import Result
 from selfheal.places import Place
 from selfheal.states import Impact
 
-from . import pidfile, supervisord, systemd
+from . import pidfile, supervised, supervisord, systemd
 from .base import Context, Lasting
 
 
@@ -25,7 +25,7 @@ class Keeper(Protocol):
     def look(self, process: Any, context: Context) -> Result: ...
 
 
-KEEPERS: dict[str, Keeper] = {"unit": systemd, "program": supervisord, "pidfile": pidfile}
+KEEPERS: dict[str, Keeper] = {"unit": systemd, "program": supervisord, "pidfile": pidfile, "part": supervised}
 
 
 class Parameters(Strict):
@@ -35,7 +35,8 @@ class Parameters(Strict):
 
 
 def freeze(given: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """How the process is known: `{by: unit, unit}`, `{by: program, program, …}` or `{by: pidfile, pidfile, start}`.
+    """How the process is known: `{by: unit, unit}`, `{by: program, program, …}`, `{by: pidfile, pidfile, start}`, or
+    `{by: part, part}`.
 
     `remote: {host, user}` stands beside it if the target is reached by ssh.
     """

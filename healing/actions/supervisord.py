@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from healing.processes import ByProgram
@@ -43,6 +44,13 @@ def look(program: ByProgram, context: Context) -> Result:
 def command(program: ByProgram, verb: str) -> list[str]:
     config = ["-c", program.supervisor_config] if program.supervisor_config else []
     return ["supervisorctl", *config, verb, program.program]
+
+
+def main_process(program: ByProgram, machine: Machine, seconds: float) -> tuple[bool, int | None]:
+    """Whether the program runs, and its process. Raises ToolError as `status` does."""
+    text = machine.ask(*command(program, "status"), seconds=seconds, allow=STATUS_CODES)
+    pid = re.search(r"\bpid (\d+)", text)
+    return state_in(text, program.program) in UP, int(pid[1]) if pid else None
 
 
 def status(program: ByProgram, machine: Machine) -> str:

@@ -24,6 +24,7 @@ PAUSE, PAUSE_REMOTE, STAYS = 0.2, 1.0, 0.5
 WORD = 0.5  # seconds in which the word to end comes, if that is why a tool failed
 CANCEL_SECONDS = 5.0  # kept back for it by ssh; of a short bound, a quarter
 PROPERTIES = "ActiveState,SubState,Job"
+UP = {"active", "reloading", "refreshing"}
 MOVING = {"activating", "deactivating", "reloading", "refreshing", "maintenance"}
 NO_JOB = ("", "0")
 
@@ -58,10 +59,19 @@ def show(unit: str, machine: Machine) -> dict[str, str]:
     return properties(machine.ask("systemctl", "show", "-p", PROPERTIES, "--", unit))
 
 
-def properties(text: str) -> dict[str, str]:
+def main_process(unit: str, machine: Machine, seconds: float) -> tuple[bool, int | None]:
+    """Whether the unit is up, and its main process, if it has one. Raises ToolError where systemd says neither."""
+    wanted = "LoadState,ActiveState,MainPID"
+    state = properties(machine.ask("systemctl", "show", "-p", wanted, "--", unit, seconds=seconds), wanted)
+    if state["LoadState"] != "loaded":
+        raise ToolError(f"{unit}{machine.name} is {state['LoadState'] or 'in no state'}: systemd has no such unit to tell of")
+    return state["ActiveState"] in UP, int(state["MainPID"] or 0) or None
+
+
+def properties(text: str, wanted: str = PROPERTIES) -> dict[str, str]:
     """`Name=value` lines; what systemctl does not print is the empty string."""
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return {name: found.get(name, "") for name in PROPERTIES.split(",")}
+    return {name: found.get(name, "") for name in wanted.split(",")}
 
 
 def settled(state: dict[str, str]) -> bool:

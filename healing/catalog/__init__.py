@@ -4,7 +4,7 @@
 has its log entry, and nothing is written where nothing changed.
 """
 
-from .places import allowed_origins, commands, place_of, places_by_ssh, places_of, queries, signals
+from .places import allowed_origins, commands, place_of, places_by_ssh, places_in, places_of, queries, signals
 from .playbooks import document_of, rehearsed
 from .services import remove_service, service_document, upsert_service
 from .syncing import SyncReport, Tally, sync
@@ -17,6 +17,7 @@ __all__ = [
     "document_of",
     "place_of",
     "places_by_ssh",
+    "places_in",
     "places_of",
     "queries",
     "rehearsed",

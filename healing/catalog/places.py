@@ -37,6 +37,13 @@ def places_of(service: Service) -> list[Place]:
     return [_place(service, target, *known) for target in targets]
 
 
+def places_in(domain: str) -> list[tuple[Service, Place]]:
+    """Every target of the active services of a domain. Two queries, whatever their number."""
+    known = commands(), queries()
+    services = Service.objects.filter(active=True, domain=domain).prefetch_related("targets")
+    return [(service, _place(service, target, *known)) for service in services for target in service.targets.all()]
+
+
 def places_by_ssh() -> list[Place]:
     """One place for each host that is reached by ssh, user and port."""
     services = Service.objects.filter(active=True, targets_spec__via="ssh").order_by("name")

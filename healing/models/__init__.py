@@ -21,7 +21,7 @@ from .processes import Heartbeat, JobSlot, Lease
 from .runs import PutBack, Run, Step
 from .scheduling import Channel, Counter, JobRun, Notification, SavedFilter, Silence
 from .services import MapRule, Service, Target
-from .signals import Sample, Signal
+from .signals import Sample, Sensed, Signal
 
 __all__ = [
     "ApprovalRequest",
@@ -55,6 +55,7 @@ __all__ = [
     "Run",
     "Sample",
     "SavedFilter",
+    "Sensed",
     "Service",
     "Signal",
     "Silence",

@@ -25,6 +25,22 @@ class Sample(models.Model):
         return f"{self.metric} {self.value} at {self.at}"
 
 
+class Sensed(models.Model):
+    """The last look of an adapter at a place. What it measured are samples; `why` says what it could not see."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sensed")
+    target = models.CharField(max_length=253)
+    at = models.DateTimeField()
+    why = models.TextField(blank=True, help_text="what could not be seen; empty: all was")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "target"], name="sensed_once")]
+        indexes = [models.Index(fields=["at"], name="sensed_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.service.name}/{self.target}: {self.why or 'seen'}"
+
+
 class Signal(UUIDModel):
     """What one metric says about a target's health, with hysteresis: another state counts when it was seen often enough."""
 

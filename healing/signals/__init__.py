@@ -7,6 +7,6 @@ Rules that this package keeps:
    What was not measured lately is `unknown`: its alert goes on, and nothing is proposed for it until a sample says more.
 4. Nothing here costs in proportion to history: samples are pruned, and so are signals that nobody sends any more.
 
-`receiving` samples in · `pulling` asks Prometheus · `keeping` what went quiet, what is too old · `health` of services · `samples`
-for checks.
+`receiving` samples in · `pulling` asks Prometheus · `sensing` asks the adapters of domains · `keeping` what went quiet, what is
+too old · `health` of services · `samples` for checks.
 """

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, transaction
 
-from healing import catalog, intake
+from healing import adapters, catalog, intake
 from healing.intake.facts import Places
 from healing.intake.lookup import among
 from healing.intake.plan import Plan, plan_for
@@ -138,12 +138,13 @@ def labels_of(service: str, target: str, metric: str) -> dict[str, str]:
 
 
 def thresholds() -> Mapping[str, Threshold]:
-    """What signals.yaml says; while that is wrong, what is built in: samples must not be lost for it."""
+    """What signals.yaml says; while that is wrong, what is known without it: samples must not be lost for it."""
+    known = {**adapters.thresholds(), **BUILT_IN}
     try:
-        return catalog.signals().thresholds()
+        return catalog.signals().thresholds(known)
     except Invalid as error:
         logger.error("signals.yaml is wrong, only the built-in thresholds count: %s", error)
-        return BUILT_IN
+        return known
 
 
 def _take(samples: Sequence[Measured], at: datetime) -> Taken:

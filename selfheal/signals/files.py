@@ -70,9 +70,10 @@ class SignalSpec(Strict):
                 raise ValueError(f"`critical` must be {self.worse} `degraded`")
         return self
 
-    def threshold(self, metric: str) -> Threshold:
-        known = BUILT_IN[metric].diagnosis if metric in BUILT_IN else GENERAL
-        return Threshold(self.diagnosis or known, self.degraded, self.critical, self.worse == "below")
+    def threshold(self, known: Threshold | None) -> Threshold:
+        """In the place of the one that is `known` without a file, whose diagnosis stays unless another is named."""
+        diagnosis = self.diagnosis or (known.diagnosis if known else GENERAL)
+        return Threshold(diagnosis, self.degraded, self.critical, self.worse == "below")
 
 
 class Pull(Strict):
@@ -96,8 +97,8 @@ class SignalsFile(Strict):
     signals: Annotated[dict[Metric, SignalSpec], Field(max_length=MAX_SIGNALS)] = {}
     pull: Annotated[list[Pull], Field(max_length=MAX_LINES)] = []
 
-    def thresholds(self) -> dict[str, Threshold]:
-        return {**BUILT_IN, **{metric: spec.threshold(metric) for metric, spec in self.signals.items()}}
+    def thresholds(self, known: Mapping[str, Threshold] = BUILT_IN) -> dict[str, Threshold]:
+        return {**known, **{metric: spec.threshold(known.get(metric)) for metric, spec in self.signals.items()}}
 
 
 def parse(document: Document, queries: Mapping[str, Query]) -> SignalsFile:

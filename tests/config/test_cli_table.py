@@ -55,6 +55,7 @@ GIVEN: dict[str, tuple[str, int]] = {
     "autonomy list": ("", 0),
     "autonomy revoke": ("add-workers service_down --reason moved --user ann", 0),
     "doctor": ("", 1),
+    "domains": ("", 0),
     "database grants": ("app", 0),
     "guardrail pin": ("tighten --reason careful --user ann", 0),
     "guardrail show": ("", 0),
@@ -246,6 +247,7 @@ user unlock nobody
 why Nothing
 windows show nothing
 advise anomaly {none}
+domains nothing
 playbooks dry-run nothing --service web
 restore {none}
 """

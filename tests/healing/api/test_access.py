@@ -34,7 +34,7 @@ def methods(path):
 
 
 def test_every_resource_of_the_table_is_here():
-    assert len(SELF_HEAL) == 45
+    assert len(SELF_HEAL) == 46
     assert {"api/log/checkpoint", "api/log/entries", "api/log/key"} <= set(GUARDED)
 
 
