@@ -36,11 +36,12 @@ class Platform:
     name = "platform"
     telemetry = (
         Metric(
-            "platform.silence_seconds",
-            "s",
-            "since the process that the label `part` names last showed itself",
-            Threshold("part_silent", critical=SILENT),
+            "platform.alive",
+            "",
+            f"1: the process that the label `part` names showed itself in the last {SILENT:.0f} s; 0: it did not",
+            Threshold("part_silent", critical=0, below=True),
         ),
+        Metric("platform.silence_seconds", "s", "since that process last showed itself"),
     )
     actions = ("process.restart",)
     checks = ("metrics_threshold", "process_up", "http_health")
@@ -64,7 +65,8 @@ def _seen(place: Place, last: datetime | None, at: datetime) -> Seen:
         return Seen(place, why=f"it does not say which process it is: give it the label `part`, like {', '.join(ROLES[:2])}")
     if last is None:
         return Seen(place, why=f"{part} has not shown itself for {heartbeats.FORGOTTEN.seconds // 60} min, if ever: start it")
-    return Seen(place, {"platform.silence_seconds": max(0.0, (at - last).total_seconds())})
+    silent = max(0.0, (at - last).total_seconds())
+    return Seen(place, {"platform.alive": float(silent <= SILENT), "platform.silence_seconds": silent})
 
 
 def _broker() -> Node:

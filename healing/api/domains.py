@@ -50,7 +50,7 @@ class PlaceRow(serializers.Serializer[Any]):
     why = serializers.CharField(help_text="what could not be seen of it; empty: all was")
 
 
-class DomainRow(serializers.Serializer[Any]):
+class SensedDomain(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
     sensed = serializers.BooleanField(help_text="SELF_HEAL_SENSE names it")
@@ -65,17 +65,17 @@ class DomainRow(serializers.Serializer[Any]):
     places = PlaceRow(many=True)
 
 
-class DomainList(serializers.Serializer[Any]):
-    results = DomainRow(many=True)
+class SensedDomains(serializers.Serializer[Any]):
+    results = SensedDomain(many=True)
     next = serializers.CharField(allow_null=True, help_text="null: this is all of them")
     previous = serializers.CharField(allow_null=True)
 
 
 class Domains(One):
-    serializer_class = DomainList
+    serializer_class = SensedDomains
 
-    @extend_schema(operation_id="domains_list", responses=DomainList)
+    @extend_schema(operation_id="domains_list", responses=SensedDomains)
     def get(self, request: Request) -> Response:
         """Each domain that has an adapter: its telemetry, its parts with health, reason and dependencies, what heals them."""
         found = {"results": domains.domains(timezone.now()), "next": None, "previous": None}
-        return Response(DomainList(found).data)
+        return Response(SensedDomains(found).data)
