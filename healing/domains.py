@@ -150,7 +150,8 @@ def _of_place(look: Sensed | None, signals: Iterable[Signal], at: datetime) -> t
     states = [(state_of(signal, at), signal) for signal in signals]
     health = worst(state for state, _ in states)
     if health in UNWELL:
-        return health, ", ".join(f"{signal.metric} is {signal.value:.6g}" for state, signal in states if state is health)
+        bad = ", ".join(f"{signal.metric} is {signal.value:.6g}" for state, signal in states if state is health)
+        return health, f"{bad}: {look.why}" if look.why else bad
     if look.why:
         return Health.UNKNOWN, look.why
     return health, "all that is measured is well" if health is Health.HEALTHY else "too little was measured yet"

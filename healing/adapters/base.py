@@ -60,7 +60,7 @@ class Around:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was measured at a place. `why`: what could not be seen of it, for the person on call; empty: all was."""
+    """What was measured at a place. `why`, for the person on call: what could not be seen of it, or why it is not well."""
 
     place: Place
     values: Mapping[str, float] = field(default_factory=dict)

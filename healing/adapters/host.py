@@ -16,6 +16,7 @@ from healing import processes
 from healing.actions import supervised, supervisord, systemd
 from healing.actions.base import Context
 from healing.actions.tools import Machine, ToolError
+from healing.parameters import frozen
 from selfheal.errors import Invalid, NotApplicable
 from selfheal.signals import Threshold
 from selfheal.telemetry import known
@@ -81,10 +82,11 @@ def _machine(path: str) -> dict[str, float]:
 
 
 def _process(place: Place, values: dict[str, float], around: Around) -> Seen:
-    up, pid = _kept(processes.known(place), place, around)
+    known_by = processes.known(place)
+    up, pid = _kept(known_by, place, around)
     values = {**values, "up": float(up)}
     if not up or not pid:
-        return Seen(place, values)
+        return Seen(place, values, "" if up else f"{processes.described(frozen(known_by))} does not live")
     more, why = _measured(pid)
     return Seen(place, {**values, **more}, why)
 

@@ -57,7 +57,7 @@ def _look(place: Place, around: Around) -> Seen:
     except Unreachable as error:
         if around.left <= 0:
             return Seen(place, why=f"it had no time left to answer: {error}")
-        return Seen(place, {"up": 0.0})
+        return Seen(place, {"up": 0.0}, str(error))
     return _judged(place, url, answer, (time.monotonic() - began) * 1000, around)
 
 
@@ -68,7 +68,7 @@ def _judged(place: Place, url: str, answer: Response, took: float, around: Aroun
     if 200 <= answer.status < 300:
         return Seen(place, {**values, "up": 1.0, "latency_ms": took})
     if answer.status >= 500:
-        return Seen(place, {**values, "up": 0.0})
+        return Seen(place, {**values, "up": 0.0}, f"{url} answers {answer.status}")
     return Seen(
         place, values, f"{url} answers {answer.status}, which says neither: name its health page by the label `health_path`"
     )

@@ -56,7 +56,7 @@ def _shown(domain: Domain, at: datetime) -> dict[str, Any]:
             (each, reverse("admin:healing_playbook_change", args=[books[each.name]]) if each.active else "")
             for each in domain.playbooks
         ],
-        "unseen": [place for place in domain.places if place.why],
+        "said": [place for place in domain.places if place.why],
     }
 
 

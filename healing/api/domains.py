@@ -47,7 +47,7 @@ class PlaceRow(serializers.Serializer[Any]):
     service = serializers.CharField()
     target = serializers.CharField()
     looked_at = serializers.DateTimeField(allow_null=True)
-    why = serializers.CharField(help_text="what could not be seen of it; empty: all was")
+    why = serializers.CharField(help_text="what could not be seen of it, or why it is not well")
 
 
 class SensedDomain(serializers.Serializer[Any]):

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('target', models.CharField(max_length=253)),
                 ('at', models.DateTimeField()),
-                ('why', models.TextField(blank=True, help_text='what could not be seen; empty: all was')),
+                ('why', models.TextField(blank=True, help_text='what could not be seen, or why it is not well; empty: all was')),
                 ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sensed', to='healing.service')),
             ],
             options={

@@ -26,12 +26,12 @@ class Sample(models.Model):
 
 
 class Sensed(models.Model):
-    """The last look of an adapter at a place. What it measured are samples; `why` says what it could not see."""
+    """The last look of an adapter at a place. What it measured are samples; `why` is what it said of them."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sensed")
     target = models.CharField(max_length=253)
     at = models.DateTimeField()
-    why = models.TextField(blank=True, help_text="what could not be seen; empty: all was")
+    why = models.TextField(blank=True, help_text="what could not be seen, or why it is not well; empty: all was")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "target"], name="sensed_once")]

@@ -33,7 +33,8 @@ def test_a_process_that_lives_is_up_and_measured(little: Any, around: Around) ->
 
 def test_a_process_that_was_killed_is_down_and_has_no_other_number(little: Any, around: Around) -> None:
     little.kill()
-    assert seen(little.place(), around) == Seen(little.place(), {"up": 0.0})
+    found = seen(little.place(), around)
+    assert (dict(found.values), found.why) == ({"up": 0.0}, f"process of {little.pidfile} does not live")
 
 
 def test_a_stranger_with_the_number_of_a_dead_process_is_not_it(little: Any, around: Around) -> None:
@@ -71,7 +72,7 @@ def test_what_cannot_be_seen_is_said_and_is_no_value(place: Place, says: str, ar
 @pytest.mark.parametrize(
     ("text", "values", "says"),
     [
-        ("LoadState=loaded\nActiveState=inactive\nMainPID=0", {"up": 0.0}, ""),
+        ("LoadState=loaded\nActiveState=inactive\nMainPID=0", {"up": 0.0}, "unit web.service does not live"),
         ("LoadState=loaded\nActiveState=active\nMainPID=0", {"up": 1.0}, ""),
         ("LoadState=loaded\nActiveState=activating\nMainPID=0", {"up": 0.0}, ""),
         ("LoadState=not-found\nActiveState=inactive\nMainPID=0", {}, "web.service is not-found"),

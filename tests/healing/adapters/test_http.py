@@ -40,7 +40,8 @@ def test_what_answers_is_up_and_how_long_it_took_is_measured(server: Any, may: A
 
 
 def test_an_error_of_the_server_is_down(server: Any, may: Around) -> None:
-    assert dict(seen(page(server, "/503"), may).values) == {"up": 0, "http.status": 503}
+    found = seen(page(server, "/503"), may)
+    assert (dict(found.values), found.why) == ({"up": 0, "http.status": 503}, f"{server.url}/503 answers 503")
 
 
 @pytest.mark.parametrize("status", [302, 401, 404])
