@@ -149,6 +149,43 @@ def actions_page() -> str:
     return "\n".join(parts)
 
 
+_DOMAINS = """\
+# Domains
+
+What selfheal looks at itself where `SELF_HEAL_SENSE` names it: [have services looked at](../how-to/add-a-domain.md). A metric
+without thresholds judges nothing; it is kept for people, checks and forecasts. A line of `signals.yaml` changes a threshold.
+"""
+
+
+def domains_page() -> str:
+    import django
+
+    django.setup()
+    from healing.adapters import ADAPTERS
+
+    parts = [_DOMAINS]
+    for name, adapter in sorted(ADAPTERS.items()):
+        rows = [
+            f"| `{each.name}` | {each.unit or 'none'} | {each.meaning} | {_threshold(each.threshold)} |"
+            for each in adapter.telemetry
+        ]
+        used = "; ".join(
+            f"{kind} {', '.join(f'`{word}`' for word in words)}"
+            for kind, words in (("acts by", adapter.actions), ("verifies by", adapter.checks), ("heals by", adapter.playbooks))
+        )
+        table = "| metric | unit | what it means | bad |\n|---|---|---|---|\n" + "\n".join(rows)
+        parts.append(f"## `{name}`\n\n{_said(adapter)}\n\n{table}\n\nIt {used}.\n")
+    return "\n".join(parts)
+
+
+def _threshold(threshold: Any) -> str:
+    if threshold is None:
+        return "judges nothing"
+    side = "≤" if threshold.below else "≥"
+    limits = ((words, getattr(threshold, words)) for words in ("degraded", "critical"))
+    return ", ".join(f"{words} {side} {limit:g}" for words, limit in limits if limit is not None) + f": `{threshold.diagnosis}`"
+
+
 def shipped_page() -> str:
     import django
 
@@ -327,6 +364,7 @@ PAGES = {
     "reference/policy.md": policy_page,
     "reference/decisions.md": decisions_page,
     "reference/actions.md": actions_page,
+    "reference/domains.md": domains_page,
     "reference/shipped-playbooks.md": shipped_page,
     "reference/metrics.md": metrics_page,
     "reference/commands.md": commands_page,

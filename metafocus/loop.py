@@ -20,7 +20,7 @@ from django.db.models import F, Q, Sum
 from healing import guardrail, ledger
 from healing.governance import control
 from healing.models import Playbook, Run
-from healing.signals import pulling
+from healing.signals import pulling, sensing
 from learning.models import Hour
 from metafocus.models import Cycle
 from metafocus.observing import observe
@@ -74,7 +74,7 @@ def probes(at: datetime) -> tuple[Cycle | None, list[str]]:
 def probe(at: datetime) -> int:
     """Sample what the last cycle asked for; how many samples that brought."""
     asked_by, metrics = probes(at)
-    taken = pulling.probe(metrics, at) if metrics else 0
+    taken = pulling.probe(metrics, at) + sensing.probe(metrics, at) if metrics else 0
     if asked_by and taken:
         Cycle.objects.filter(pk=asked_by.pk).update(extra_samples=F("extra_samples") + taken)
     return taken
@@ -125,7 +125,7 @@ def _extra_probes(area: FocusArea, seen: Seen, before: Cycle | None, at: datetim
     until = (at + timedelta(seconds=cycles.PROBED_SECONDS)).isoformat()
     earlier = before.directives["extra_probes"] if before else []
     lasting = {each["metric"]: each["until"] for each in earlier if at < datetime.fromisoformat(each["until"])}
-    fresh = dict.fromkeys(cycles.probes(area, seen, pulling.pulled()), until)
+    fresh = dict.fromkeys(cycles.probes(area, seen, [*pulling.pulled(), *sensing.metrics()]), until)
     return [{"metric": metric, "until": end} for metric, end in sorted({**lasting, **fresh}.items())]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,12 +26,13 @@ from healing.models import Sensed, Service
 from healing.transitions import in_batches
 from selfheal.errors import Invalid
 from selfheal.signals import Measured
-from selfheal.telemetry import check_values
+from selfheal.telemetry import check_values, thresholds
 
 from .receiving import take
 
 ACTOR = "sensor"
 MOST_SECONDS = 10.0  # for all looks: the worker that senses has other short things to do
+PROBED = 4.0  # for those between two polls
 FORGET = timedelta(days=1)  # a place that was not looked at for so long is not one any more
 
 logger = logging.getLogger(__name__)
@@ -43,19 +44,38 @@ class Failed(Exception):
 
 def sense(at: datetime) -> int:
     """Look at every service of the domains that are sensed; how many samples that brought. Raises Failed when it is done."""
-    around = Around(
-        at=at,
-        until=time.monotonic() + min(MOST_SECONDS, settings.SELF_HEAL_POLL_SECONDS),
-        home=settings.SELF_HEAL_HOME,
-        guard=Guard.of(catalog.allowed_origins(), settings.SELF_HEAL_HTTP_ALLOW),
-    )
-    taken, faults = 0, list[str]()
-    for name in settings.SELF_HEAL_SENSE:
-        taken += _domain(ADAPTERS[name], around, faults)
+    faults: list[str] = []
+    taken = _look(_adapters(), min(MOST_SECONDS, settings.SELF_HEAL_POLL_SECONDS), faults, at)
     Sensed.objects.filter(at__lt=at - FORGET).delete()
     if faults:
         raise Failed("; ".join(faults))
     return taken
+
+
+def metrics() -> list[str]:
+    """What can be looked at between two polls: what judges health in the domains that are sensed, each once."""
+    return list(dict.fromkeys(name for adapter in _adapters() for name in thresholds(adapter.telemetry)))
+
+
+def probe(wanted: Collection[str], at: datetime) -> int:
+    """Look once more at the domains that measure one of these; how many samples. What is wrong is for the poll to say."""
+    return _look([each for each in _adapters() if not thresholds(each.telemetry).keys().isdisjoint(wanted)], PROBED, [], at)
+
+
+def _adapters() -> list[Adapter]:
+    return [ADAPTERS[name] for name in settings.SELF_HEAL_SENSE]
+
+
+def _look(adapters: Sequence[Adapter], seconds: float, faults: list[str], at: datetime) -> int:
+    if not adapters:
+        return 0
+    around = Around(
+        at=at,
+        until=time.monotonic() + seconds,
+        home=settings.SELF_HEAL_HOME,
+        guard=Guard.of(catalog.allowed_origins(), settings.SELF_HEAL_HTTP_ALLOW),
+    )
+    return sum(_domain(adapter, around, faults) for adapter in adapters)
 
 
 def _domain(adapter: Adapter, around: Around, faults: list[str]) -> int:

@@ -200,3 +200,11 @@ def test_without_a_domain_to_sense_and_while_the_mode_is_off_nothing_is_looked_a
     with override_settings(**quiet):
         tasks.sense()
     assert not Sample.objects.exists()
+
+
+def test_between_two_polls_only_the_domain_is_looked_at_that_measures_what_is_asked_for(acme: Sees, at: datetime) -> None:
+    of_acme("web")
+    assert sensing.metrics() == ["up", "acme.full_percent"]
+    assert sensing.probe(["latency_ms"], at) == 0
+    assert sensing.probe(["up", "latency_ms"], at) == 1
+    assert acme.asked == ["web"]
