@@ -5,7 +5,7 @@ every other sample (`healing.signals`): threshold, health, incident, scheduler, 
 
 An adapter MUST
 1. be named in `ADAPTERS`: one of ours there, another's by an entry point `selfheal.adapters` of its own name
-   (`healing.plugins`), which is the name of the domain;
+   (`healing.plugins`), which is the name of the domain: letters, digits and _, at most 30;
 2. declare by `telemetry` every metric that it measures, with unit and meaning; one with a threshold is `up` or `latency_ms` with
    the threshold that it has everywhere, or its name begins with the domain's and a dot;
 3. sense without changing anything, by `around.until` at the latest, and say something of every place that it is given;
@@ -42,6 +42,7 @@ __all__ = ["PARTS", "Adapter", "Around", "Metric", "Node", "Place", "Placed", "S
 
 AT_ONCE = 8
 NO_TIME = "there was no time left to look: the places before it took it all"
+HANGS = "the look before this one has not come back yet"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class Adapter(Protocol):
         ...
 
 
+# Looks of this process that were left behind: whoever hangs (a file system that is gone) is not looked at again meanwhile.
+_left: dict[tuple[str, str], Future[Seen]] = {}
 PARTS = ("name", "telemetry", "actions", "checks", "playbooks", "sense", "nodes")
 
 
@@ -112,11 +115,20 @@ class Placed:
 
 def each(places: Sequence[Place], look: Callable[[Place], Seen], until: float) -> list[Seen]:
     """`look` at each place, several at once. Whose turn does not come, or whose look fails or lasts too long, is not seen."""
+    for key in [key for key, done in _left.items() if done.done()]:
+        del _left[key]
+    hanging = [place for place in places if _key(place) in _left]
+    free = [place for place in places if _key(place) not in _left]
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sense")
-    looks = [pool.submit(_in_time, look, place, until) for place in places]
+    looks = [pool.submit(_in_time, look, place, until) for place in free]
     wait(looks, timeout=max(0.0, until - time.monotonic()))
     pool.shutdown(wait=False, cancel_futures=True)
-    return [_of(place, done) for place, done in zip(places, looks, strict=True)]
+    _left.update({_key(place): done for place, done in zip(free, looks, strict=True) if not done.done()})
+    return [*(_of(place, done) for place, done in zip(free, looks, strict=True)), *(Seen(each, why=HANGS) for each in hanging)]
+
+
+def _key(place: Place) -> tuple[str, str]:
+    return place.service, place.target
 
 
 def _in_time(look: Callable[[Place], Seen], place: Place, until: float) -> Seen:
@@ -124,7 +136,7 @@ def _in_time(look: Callable[[Place], Seen], place: Place, until: float) -> Seen:
 
 
 def _of(place: Place, done: Future[Seen]) -> Seen:
-    if not done.done() or done.cancelled():
-        return Seen(place, why=NO_TIME)
+    if done.cancelled() or not done.done():
+        return Seen(place, why=NO_TIME if done.cancelled() else HANGS)
     error = done.exception()
     return Seen(place, why=f"looking failed: {type(error).__name__}: {error}") if error else done.result()

@@ -37,6 +37,7 @@ from .base import PARTS, Around, Seen, Standing
 SECONDS = 10.0  # in which the places of an example are seen
 LATE = 1.0  # seconds by which a look may be late
 NOWHERE = Place("nowhere", "nowhere")  # of which nothing is declared that could be looked at
+DOMAIN = re.compile(r"[a-z][a-z0-9_-]{0,29}")  # as services name it
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
@@ -58,7 +59,8 @@ def around(home: Path, *, at: datetime = AT, seconds: float = SECONDS, urls: Seq
 def has_every_part(example: Example) -> None:
     missing = [part for part in PARTS if not hasattr(example.adapter, part)]
     assert not missing, f"it has no {', '.join(missing)}"
-    assert NAME.fullmatch(example.adapter.name), f"{example.adapter.name!r} is no name like acme.queues"
+    named = NAME.fullmatch(example.adapter.name) and DOMAIN.fullmatch(example.adapter.name)
+    assert named, f"{example.adapter.name!r} is no name of a domain, like queues"
 
 
 def says_what_it_is(example: Example) -> None:

@@ -59,8 +59,8 @@ def test_the_setting_knows_every_domain_of_ours() -> None:
 class Queues(Placed):
     """Queues of a broker, as a package of somebody else might see them."""
 
-    name = "acme.queues"
-    telemetry = (Metric("acme.queues.length", "messages", "that wait", Threshold("service_down", degraded=1000)),)
+    name = "queues"
+    telemetry = (Metric("queues.length", "messages", "that wait", Threshold("service_down", degraded=1000)),)
     actions, checks, playbooks = ("process.restart",), ("http_health",), ("restart-process",)
 
     def sense(self, places: Any, around: Any) -> list[Seen]:
@@ -68,7 +68,7 @@ class Queues(Placed):
 
     def look(self, place: Place) -> Seen:
         queue = place.labels.get("queue")
-        return Seen(place, {"acme.queues.length": 7.0}) if queue else Seen(place, why="it names no queue")
+        return Seen(place, {"queues.length": 7.0}) if queue else Seen(place, why="it names no queue")
 
 
 @pytest.fixture
@@ -84,9 +84,13 @@ def test_one_from_outside_can_keep_it(rule: Callable[[Example], None], of_acme: 
     rule(of_acme(Queues()))
 
 
+class Dotted(Queues):
+    name = "acme.queues"
+
+
 class Guesses(Queues):
     def look(self, place: Place) -> Seen:
-        return Seen(place, {"acme.queues.length": 0.0})
+        return Seen(place, {"queues.length": 0.0})
 
 
 class Silent(Queues):
@@ -96,7 +100,7 @@ class Silent(Queues):
 
 class Undeclared(Queues):
     def look(self, place: Place) -> Seen:
-        return Seen(place, {"acme.queues.age": 1.0})
+        return Seen(place, {"queues.age": 1.0})
 
 
 class Forgetful(Queues):
@@ -133,13 +137,14 @@ class ActsOtherwise(Queues):
 @pytest.mark.parametrize(
     ("adapter", "rule", "says"),
     [
+        (Dotted, conformance.has_every_part, "is no name of a domain"),
         (Guesses, conformance.says_what_it_cannot_see, "where nothing is declared"),
         (Silent, conformance.says_what_it_cannot_see, "does not say why"),
         (Undeclared, conformance.sees_its_places, "not in the telemetry"),
         (Forgetful, conformance.sees_its_places, None),
         (Hopeful, conformance.leaves_unknown_what_nobody_knows, "though nobody knows"),
         (Circular, conformance.tells_of_its_parts, "in a circle"),
-        (Takes, conformance.judges_only_what_is_its_own, "begin it with acme.queues."),
+        (Takes, conformance.judges_only_what_is_its_own, "begin it with queues."),
         (OtherUp, conformance.judges_only_what_is_its_own, "another threshold than everywhere"),
         (ElsewhereHeals, conformance.heals_by_its_playbooks, "heals nothing that its telemetry finds"),
         (ActsOtherwise, conformance.heals_by_its_playbooks, "uses action process.restart"),

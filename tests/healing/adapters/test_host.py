@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
-from healing.adapters.base import NO_TIME, Around, Seen, each
+from healing.adapters.base import HANGS, NO_TIME, Around, Seen, each
 from healing.adapters.host import Host
 from selfheal.places import Place
+from tests.processes import until
 
 
 def seen(place: Place, around: Around) -> Seen:
@@ -120,9 +122,7 @@ def test_a_process_of_somebody_else_is_up_and_says_what_is_not_seen(
 
 
 def test_whoever_hangs_keeps_the_others_no_longer_than_there_is_time(around: Around) -> None:
-    """Looks that never end are left behind; those that do are seen."""
-    import threading
-
+    """A look that never ends is left behind, and there is no second one meanwhile; those that end are seen."""
     gate = threading.Event()
     places = [Place("a", "a"), Place("b", "b")]
 
@@ -133,9 +133,12 @@ def test_whoever_hangs_keeps_the_others_no_longer_than_there_is_time(around: Aro
 
     began = time.monotonic()
     found = each(places, look, began + 0.3)
-    gate.set()
     assert time.monotonic() - began < 5
-    assert [(each.why, dict(each.values)) for each in found] == [(NO_TIME, {}), ("", {"up": 1.0})]
+    assert [(seen.why, dict(seen.values)) for seen in found] == [(HANGS, {}), ("", {"up": 1.0})]
+    again = each(places, look, time.monotonic() + 5)
+    assert {seen.place.service: seen.why for seen in again} == {"a": HANGS, "b": ""}
+    gate.set()
+    assert until(lambda: not each(places[:1], look, time.monotonic() + 5)[0].why)
 
 
 def test_a_look_that_raises_is_said_and_stops_no_other(around: Around) -> None:
