@@ -24,9 +24,10 @@ from selfheal.telemetry import known
 from .base import Around, Metric, Place, Placed, Seen, each
 
 STRAIN = "capacity_strain"
-SHORT = 0.1  # seconds over which the share of a processor is measured
 MIB = 1024 * 1024
 TOOL_SECONDS = 5.0
+MOST_KEPT = 10_000
+_used: dict[tuple[int, float], tuple[float, float]] = {}  # process → seconds of processor that it had used, and when that was
 NO_PROCESS = (
     "it says neither which process it is (label `unit`, `program`, or `pidfile` with `start`) nor, by the label `disk`, that it "
     "is this machine"
@@ -39,7 +40,7 @@ class Host(Placed):
     name = "host"
     telemetry = (
         known("up", "1: its process lives, as whoever keeps it sees it; 0: it does not"),
-        Metric("host.cpu_percent", "% of one processor", "what its process uses just now"),
+        Metric("host.cpu_percent", "% of one processor", "what its process used since the look before"),
         Metric("host.memory_mib", "MiB", "resident memory of its process"),
         Metric("host.age_seconds", "s", "since its process began: it falls when the process was started again"),
         Metric("host.files_percent", "% of its limit", "open files and sockets of its process", Threshold(STRAIN, degraded=90)),
@@ -114,8 +115,8 @@ def _measured(pid: int) -> tuple[dict[str, float], str]:
             found = {
                 "host.memory_mib": process.memory_info().rss / MIB,
                 "host.age_seconds": max(0.0, time.time() - process.create_time()),
+                **_share(process),
             }
-        found["host.cpu_percent"] = process.cpu_percent(SHORT)
         limit = process.rlimit(psutil.RLIMIT_NOFILE)[0]
         if limit > 0:
             found["host.files_percent"] = 100 * process.num_fds() / limit
@@ -124,3 +125,16 @@ def _measured(pid: int) -> tuple[dict[str, float], str]:
     except psutil.AccessDenied:
         return {}, f"process {pid} belongs to somebody else: that it lives is all that can be seen of it"
     return found, ""
+
+
+def _share(process: psutil.Process) -> dict[str, float]:
+    """What it used of a processor since this worker looked last; nothing at the first look, since there is nothing to compare."""
+    used, now = sum(process.cpu_times()[:2]), time.monotonic()
+    key = process.pid, process.create_time()
+    before = _used.get(key)
+    if len(_used) >= MOST_KEPT:
+        _used.clear()
+    _used[key] = used, now
+    if before is None or now <= before[1]:
+        return {}
+    return {"host.cpu_percent": max(0.0, 100 * (used - before[0]) / (now - before[1]))}
