@@ -45,7 +45,7 @@ def freeze(given: Mapping[str, Any], place: Place) -> dict[str, Any]:
 
 
 class ProcessAction(Lasting):
-    """One verb on the process, whoever keeps it: systemd, supervisord or a pidfile."""
+    """One verb on the process, whoever keeps it: systemd, supervisord, a pidfile or, for parts of selfheal, `selfheal up`."""
 
     impact = Impact.LOW
     Parameters = Parameters

@@ -9,23 +9,25 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from healing.processes import ByPart, read_pidfile
+from healing.processes import ByPart, alive, read_pidfile
 from healing.result import Result
 
 from .base import Context
 
-PAUSE, TERM = 0.05, 5.0  # seconds
+PAUSE, TERM, WAIT = 0.05, 5.0, 20.0  # seconds; `up` starts a child again after five at most
 
 
 def running(process: ByPart, home: Path) -> int | None:
     """The pid of the part, if it is a live child of the `up` of this home."""
-    supervisor, pid = read_pidfile(home / "run" / "up.lock"), read_pidfile(home / "run" / f"{process.part}.pid")
+    supervisor, pid = _up(home), read_pidfile(home / "run" / f"{process.part}.pid")
     if not supervisor or not pid:
         return None
     try:
@@ -43,10 +45,10 @@ def look(process: ByPart, context: Context) -> Result:
 
 
 def start(process: ByPart, context: Context) -> Result:
-    """Wait until `up` has started it."""
-    until = time.monotonic() + context.bound_seconds
+    """Wait until `up` has started it; not at all where no `up` runs."""
+    until = time.monotonic() + min(WAIT, context.bound_seconds)
     while not (pid := running(process, context.home)):
-        if time.monotonic() > until:
+        if time.monotonic() > until or not _up(context.home):
             return look(process, context)
         time.sleep(PAUSE)
     return Result(True, f"{process.part} runs as {pid}", {"pid": pid})
@@ -60,18 +62,27 @@ def restart(process: ByPart, context: Context) -> Result:
     pid = running(process, context.home)
     if not pid:
         return start(process, context)
-    how = _ended(psutil.Process(pid))
+    how = _ended(pid)
+    if not how:
+        return Result(False, f"process {pid} did not end, not even by KILL", {"pid": pid})
     started = start(process, context)
     return Result(started.ok, f"{pid} was ended by {how}; {started.message}", {**started.data, "ended": pid})
 
 
-def _ended(process: psutil.Process) -> str:
-    with suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(TERM)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(TERM)
-            return "KILL"
-    return "TERM"
+def _up(home: Path) -> int | None:
+    """The process of the `up` that holds the home."""
+    pid = read_pidfile(home / "run" / "up.lock")
+    return pid if pid and alive(pid) else None
+
+
+def _ended(pid: int) -> str:
+    """The signal that ended it; empty: none did. A zombie is gone, whoever has to collect it."""
+    for name in ("TERM", "KILL"):
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.kill(pid, getattr(signal, f"SIG{name}"))
+        until = time.monotonic() + TERM
+        while alive(pid) and time.monotonic() < until:
+            time.sleep(PAUSE)
+        if not alive(pid):
+            return name
+    return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,11 +92,22 @@ def test_a_process_that_is_no_child_of_up_is_never_ended(home: Path, context: An
         stranger.wait()
 
 
-def test_where_no_up_runs_it_waits_for_its_time_and_says_so(perform: Any) -> None:
-    began = time.monotonic()
-    launched = perform(ACTIONS["process.restart"], {}, PLACE, bound=1)
-    assert time.monotonic() - began < 20
-    assert not launched.result.ok
+def test_where_no_up_runs_it_says_so_at_once(perform: Any) -> None:
+    launched = perform(ACTIONS["process.restart"], {}, PLACE)
+    assert not launched.timed_out
+    assert "`selfheal up` keeps no web" in launched.message
+
+
+def test_a_part_that_up_does_not_start_again_is_waited_for_and_no_longer_than_that(
+    home: Path, perform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "WAIT", 0.3)
+    supervisor = psutil.Process(pid_of(home)).ppid()
+    os.kill(supervisor, signal.SIGSTOP)  # it lives, and starts nothing
+    launched = perform(ACTIONS["process.restart"], {}, PLACE)
+    os.kill(supervisor, signal.SIGCONT)
+    assert not launched.timed_out
+    assert "`selfheal up` keeps no web" in launched.message
 
 
 @pytest.mark.parametrize("part", ["beat", "worker:control", "worker:runs", "broker", "worker:runs.edge-1", "../web"])
