@@ -9,6 +9,7 @@ import os
 import socket
 from datetime import datetime, timedelta
 
+from healing import clock
 from healing.models import Heartbeat
 
 EVERY = 5.0  # seconds between two beats
@@ -27,10 +28,10 @@ def name_of(role: str) -> str:
 def beat(name: str, role: str, at: datetime) -> None:
     """Say that the process `name` is there."""
     Heartbeat.objects.bulk_create(
-        [Heartbeat(name=name, role=role, at=at)],
+        [Heartbeat(name=name, role=role, at=at, clock_ahead=clock.ahead())],
         update_conflicts=True,
         unique_fields=["name"],
-        update_fields=["role", "at"],
+        update_fields=["role", "at", "clock_ahead"],
     )
     Heartbeat.objects.filter(role=role, at__lt=at - FORGOTTEN).delete()
 

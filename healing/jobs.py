@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.db import DatabaseError, IntegrityError, transaction
 
+from healing import clock
 from healing.models import JobRun, JobSlot
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,10 @@ MOST_ERROR = 1_000  # characters
 
 
 def claim_slot(job: str, every_seconds: float, at: datetime) -> bool:
-    """True for exactly one caller per `job` and slot of `every_seconds`; the losers have nothing to do."""
+    """True for exactly one caller per `job` and slot of `every_seconds`; the losers have nothing to do, nor has a host whose
+    clock is wrong."""
+    if clock.is_wrong():
+        return False
     slot = int(at.timestamp() // every_seconds)
     try:
         with transaction.atomic():

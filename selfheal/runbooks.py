@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "database": ("database",),
     "broker": ("broker",),
     "processes": ("processes", "Processes", "worker control", "worker runs", "beat", "sequencer", "SelfhealProcessGone"),
+    "clock": ("clock",),
     "runner-pools": ("runner pools", "pool "),
     "scheduler": (
         "tick", "measure", "sense", "watchdog", "learning", "pull", "tokens that end soon", "incidents to look at",

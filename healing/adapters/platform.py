@@ -11,7 +11,7 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from django.db import DatabaseError
@@ -20,6 +20,7 @@ from django.db.models import Max
 from healing import findings, health, heartbeats, pools
 from healing.ledger.selectors import waiting_since
 from healing.models import Heartbeat
+from selfheal.findings import Finding
 from selfheal.signals import Threshold
 from selfheal.states import Health
 
@@ -56,7 +57,7 @@ class Platform:
         said = health.database()
         if said:
             return (Node("database", Health.CRITICAL, said), _broker(), *_unseen())
-        return (Node("database", Health.HEALTHY, "it answers"), _broker(), *_processes(at), *_pools(at), _log(at))
+        return (Node("database", Health.HEALTHY, "it answers"), _broker(), *_processes(at), *_pools(at), *_kept(at))
 
 
 def _seen(place: Place, last: datetime | None, at: datetime) -> Seen:
@@ -78,7 +79,8 @@ def _unseen() -> Iterator[Node]:
     """Without the database nobody can tell."""
     for name in [health.PARTS.get(role, role) for role in ROLES]:
         yield Node(name, Health.UNKNOWN, "its signs of life are in the database", NEEDS.get(name, ("database",)))
-    yield Node("log patrol", Health.UNKNOWN, "the log is in the database", ("database",))
+    for name in ("clock", "log patrol"):
+        yield Node(name, Health.UNKNOWN, "what it is held against is in the database", ("database",))
 
 
 def _processes(at: datetime) -> Iterator[Node]:
@@ -108,10 +110,14 @@ def _pools(at: datetime) -> Iterator[Node]:
         yield Node(f"pool {pool}", state, why, ("database", "broker"))
 
 
-def _log(at: datetime) -> Node:
-    needs = ("database", "sequencer", "worker control")
+def _kept(at: datetime) -> Iterator[Node]:
+    yield _found("clock", findings.clocks, ("database",))
+    yield _found("log patrol", lambda: findings.log_patrol(at), ("database", "sequencer", "worker control"))
+
+
+def _found(name: str, look: Callable[[], Finding], needs: tuple[str, ...]) -> Node:
     try:
-        found = findings.log_patrol(at)
+        found = look()
     except DatabaseError as error:
-        return Node("log patrol", Health.UNKNOWN, str(error), needs)
-    return Node("log patrol", Health.HEALTHY if found.ok else Health.CRITICAL, found.found, needs)
+        return Node(name, Health.UNKNOWN, str(error).strip().partition("\n")[0] or "the database failed", needs)
+    return Node(name, Health.HEALTHY if found.ok else Health.CRITICAL, found.found, needs)

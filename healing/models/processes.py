@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
 
 
@@ -34,6 +36,7 @@ class Heartbeat(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     role = models.CharField(max_length=20, db_index=True)
     at = models.DateTimeField()
+    clock_ahead = models.DurationField(default=timedelta(0), db_default=timedelta(0))  # of the database's; negative: behind
 
     def __str__(self) -> str:
         return self.name

@@ -4,10 +4,10 @@
                           └ none ──> aborted, bounds
 
 Rules that this module keeps:
-1. Before the first batch every target is looked at, once, since what is down goes first; before the others as many as have to be
-   healthy, those first that were so most recently. Unless enough are, nothing more is touched. A person who is asked may take
-   long: after the answer they are looked at again. While steps run nobody looks at the others: to end a step half-way because
-   another target fell ill would leave two of them out.
+1. Before the first batch every target is looked at, once, since what is down goes first; before each further target, in a batch
+   or at its begin, as many as have to be healthy, those first that were so most recently. Unless enough are, nothing more is
+   touched. A person who is asked may take long: after the answer they are looked at again. While the steps of a target run nobody
+   looks at the others: to end a step half-way because another target fell ill would leave two of them out.
 2. A target whose step fails, or that does not come back, is undone as its steps say; the others stay as they are. One such target
    more than `max_failures`, and the run stops. It succeeds only if every target is done and healthy at the end.
 3. How far it is with each target is read from its rows, so whoever takes over touches none twice. A step of which nothing is
@@ -100,19 +100,26 @@ class Rolling(Runner):
     def _confirmed(self, row: Step, planned: Mapping[str, Any]) -> ApprovalRequest | None:
         request = super()._confirmed(row, planned)
         if request:
-            refused = no_room(self.chosen, self._healthy_beside(self.chosen), self.run.plan["batch"]["min_healthy"])
+            refused = self._no_room()
             if refused:
                 self._finish(RunStatus.ABORTED, f"{refused}, since {row.name} was asked about", AbortReason.BOUNDS)
         return request
 
+    def _no_room(self) -> str:
+        """Empty, or why no target of the batch may be touched now."""
+        return no_room(self.chosen, self._healthy_beside(self.chosen), self.run.plan["batch"]["min_healthy"])
+
     def _do_batch(self, chosen: list[str]) -> None:
-        """The steps on each target, then a look at each; a failure that is one too many ends the steps, not the looks."""
+        """The steps on each target, then a look at each. A failure that is one too many ends the steps, not the looks; so does a
+        target outside that fell ill meanwhile: those that wait still come back with the next batch, if there is room for it."""
         self.chosen, planned = chosen, defaultdict(list)
         for row, step in self._planned():
             planned[row.target].append((row, step))
         left = self.run.plan["batch"]["max_failures"] - list(self._standings().values()).count(Standing.FAILED)
         stepped = []
         for target in chosen:
+            if target != chosen[0] and self._no_room():
+                break
             if all(self._done(row, step) for row, step in planned[target]):
                 stepped.append(target)
                 continue

@@ -35,6 +35,12 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_a_block_in_a_list_does_not_end_it(page: Path) -> None:
+    short = [n for n, line in enumerate(page.read_text().splitlines(), 1) if re.match(r" {1,3}```", line)]
+    assert not short, "MkDocs takes four spaces for what belongs to an item of a list"
+
+
 def test_every_command_in_the_pages_exists() -> None:
     from typer.main import get_group
 

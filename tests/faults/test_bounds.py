@@ -58,7 +58,7 @@ def test_a_run_that_was_aborted_by_its_deadline_leaves_no_process_an_open_incide
 
 
 def test_the_deadline_of_a_run_cuts_the_bound_of_its_step_short(house: House, work: Work, marks: Marks) -> None:
-    run = work(propose(house, HANG, timeout="2s", bound="20s"))
+    run = work(propose(house, HANG, timeout="5s", bound="30s"))
     second = Step.objects.get(run=run, phase="step", name="second")
     assert second.finished_at is not None
     assert run.deadline_at is not None

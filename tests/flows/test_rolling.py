@@ -96,12 +96,26 @@ def test_nothing_is_touched_while_too_few_others_are_healthy(rolled: Rolled, wor
     assert rolled.fleet.starts() == [0, 0, 0, 0, 0]
 
 
+def test_a_target_that_falls_ill_outside_a_batch_goes_before_those_of_it_that_wait(
+    rolled: Rolled, work: Work, monkeypatch: Any
+) -> None:
+    run = rolled.propose(HOSTS, "{size: 2, min_healthy: 3}", within="1s")
+    when_begun(monkeypatch, HOSTS[0], lambda: rolled.fleet.fall_ill(HOSTS[4]))
+    run = work(run)
+    assert begun(run)[:2] == [HOSTS[0], HOSTS[4]]
+    assert f"{HOSTS[4]} did not come back" in run.reason
+
+
+def begun(run: Run) -> list[str]:
+    """The targets in the order in which they were touched."""
+    return list(run.steps.filter(phase="step", attempt__gt=0).order_by("started_at").values_list("target", flat=True))
+
+
 def test_a_target_that_is_down_goes_first(rolled: Rolled, work: Work) -> None:
     run = rolled.propose(HOSTS[:3], "{size: 1, min_healthy: 2}", down=(HOSTS[2],))
     run = work(run)
     assert run.outcome == "success", run.reason
-    begun = Step.objects.filter(run=run, phase="step").order_by("started_at").values_list("target", flat=True)
-    assert list(begun) == [HOSTS[2], *HOSTS[:2]]
+    assert begun(run) == [HOSTS[2], *HOSTS[:2]]
 
 
 def test_a_failure_that_is_allowed_does_not_stop_it_but_is_no_success(rolled: Rolled, work: Work, monkeypatch: Any) -> None:

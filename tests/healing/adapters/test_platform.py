@@ -12,13 +12,13 @@ from django.utils import timezone
 from healing import health, heartbeats
 from healing.adapters import conformance
 from healing.adapters.platform import Platform
-from healing.models import LedgerPatrol, Service
+from healing.models import Heartbeat, LedgerPatrol, Service
 from selfheal.places import Place
 from selfheal.states import Health
 from selfheal.telemetry import first_ill
 
 pytestmark = pytest.mark.django_db
-PARTS = ["database", "broker", "web", "worker control", "worker runs", "beat", "sequencer", "log patrol"]
+PARTS = ["database", "broker", "web", "worker control", "worker runs", "beat", "sequencer", "clock", "log patrol"]
 
 
 @pytest.fixture
@@ -76,6 +76,13 @@ def test_a_log_that_was_damaged_is_a_part_that_is_ill(all_there: None) -> None:
     found = nodes()["log patrol"]
     assert found.health is Health.CRITICAL
     assert found.why.startswith("3 wrong")
+
+
+def test_a_process_whose_clock_is_wrong_makes_the_clock_ill(all_there: None) -> None:
+    Heartbeat.objects.filter(name="beat").update(clock_ahead=timedelta(minutes=1))
+    found = nodes()["clock"]
+    assert found.health is Health.CRITICAL
+    assert "beat" in found.why
 
 
 def test_a_patrol_that_cannot_be_read_is_unknown(all_there: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('healing', '0017_problem'),
+        ('healing', '0018_clock_ahead'),
     ]
 
     operations = [
