@@ -61,6 +61,7 @@ _WORKERS = (
     "pycparser.c_parser",
 )
 _WEB = ("config.wsgi", "gunicorn.workers.gthread")
+ADVICE = "worker-advice"
 LOCK_MS, TRIES, AGAIN_SECONDS = 500, 60, 0.5  # of a migration that waits for others
 NO_LOCK = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 LEFT_SECONDS = 10.0  # for the children of an `up` that was killed to end
@@ -96,6 +97,8 @@ def up() -> None:
             supervisor.start("worker-control", "worker-runs", "beat", "sequencer")
             load_for_web()  # while the workers begin on another core
             supervisor.start("web")
+            if ADVICE in supervisor.children:
+                supervisor.start(ADVICE)
         supervisor.run(Readiness().look)
     except broker.BrokerError as error:
         raise CannotStart(str(error)) from None
@@ -186,6 +189,8 @@ def children(listener: socket.socket) -> list[Child]:
         Child("beat", without_port(lambda: beat.run(stop_on_signals()))),
         Child("sequencer", without_port(run_sequencer)),
     ]
+    if settings.SELF_HEAL_FORECASTER:
+        found.append(Child(ADVICE, without_port(lambda: worker.run(worker.ADVICE))))
     if settings.EMBEDDED_BROKER_SOCKET:
         path, data = settings.EMBEDDED_BROKER_SOCKET, settings.SELF_HEAL_HOME / "broker"
         found.append(Child("broker", without_port(lambda: broker.run(path, data)), last=True))

@@ -1,4 +1,4 @@
-"""What the advisers say about a file. Needs no home, no settings and no database."""
+"""What the advisers say about a file, which needs no home, no settings and no database; and how they stand, which does."""
 
 from __future__ import annotations
 
@@ -95,6 +95,19 @@ def rootcause(
         return
     rows = [(each.node, f"{each.score:.1%}", "; ".join(each.reasons)) for each in ranking if each.score >= SHOWN]
     print_table(("node", "share", "why"), rows, "")
+
+
+@app.command("list")
+def standing(as_json: Annotated[bool, Json] = False) -> None:
+    """Say which advisers selfheal asks while it runs, which are switched off, and why."""
+    from config.cli.client import connect
+
+    found = connect().get("/api/meta/advisers")["advisers"]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("adviser", "asked", "state", "off_until", "reason", "questions", "waiting", "answered_at")
+    print_table([name.replace("_", " ") for name in columns], [[row[name] for name in columns] for row in found], "none is asked")
 
 
 def _read(file: Path, parse: Callable[[Iterable[str], str], T]) -> T:

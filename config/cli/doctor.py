@@ -84,6 +84,7 @@ def foundations() -> Generator[Finding, None, bool]:
         yield findings.guarded("log patrol", lambda: findings.log_patrol(now()))
         yield findings.guarded("processes", lambda: findings.processes(now()))
         yield findings.guarded("runner pools", lambda: findings.runner_pools(now()))
+        yield findings.guarded("advisers", lambda: findings.advisers(now()))
     return migrations.ok
 
 

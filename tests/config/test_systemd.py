@@ -246,7 +246,7 @@ def test_every_process_shows_itself_in_the_metrics(machine: Machine) -> None:
     token = json.loads(machine.run("token", "create", "--user", "prometheus", "--scope", "read", "--json").stdout)["token"]
     page = requests.get(f"{machine.url}/metrics", headers=bearer(token), timeout=30).text
     shown = set(re.findall(r'^selfheal_heartbeat_age_seconds{process="[^"]+",role="([^"]+)"}', page, re.MULTILINE))
-    assert shown == {"web", *heartbeats.ROLES}
+    assert shown == {"web", heartbeats.ADVICE, *heartbeats.ROLES}
 
 
 @pytest.mark.soak
