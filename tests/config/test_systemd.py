@@ -35,7 +35,7 @@ TARGET = units.read("selfheal.target")
 
 def test_every_process_of_the_architecture_has_a_unit() -> None:
     started = {one(unit, "Service.ExecStart").removeprefix(f"{units.INSTALLED} ") for unit in PROCESSES.values()}
-    assert started == {"web", "worker control", "worker runs", "beat", "sequencer"}
+    assert started == {"web", "worker control", "worker runs", "worker advice", "beat", "sequencer"}
 
 
 def test_every_command_is_one_of_the_command_line() -> None:
