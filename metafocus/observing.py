@@ -50,9 +50,13 @@ class Healths:
 def observe(at: datetime, budget: timedelta) -> Seen:
     """Everything that is seen now. `budget`: for the forecasts of the next cycle."""
     looked = forecasts.strains(at, budget)
-    seen = at_a_glance(healths_at(at), at)
-    missing = {"unforecast": looked.left, "unforecast_because": looked.because}
-    return replace(seen, drifts=_drifts(at), strains=looked.strains[:SHORT], **missing)
+    return replace(
+        at_a_glance(healths_at(at), at),
+        drifts=_drifts(at),
+        strains=looked.strains[:SHORT],
+        unforecast=looked.left,
+        unforecast_because=looked.because,
+    )
 
 
 def at_a_glance(healths: Healths, at: datetime) -> Seen:

@@ -1,5 +1,5 @@
-"""Will a metric pass a limit soon? As `forecast`, by a small neural network. It needs the extra `deep` and is not asked by default:
-on the series that it was judged on the other one is better (docs/explanation/advisers.md).
+"""Will a metric pass a limit soon? As `forecast`, by a small neural network, which needs the extra `deep`. Off by default:
+docs/explanation/advisers.md compares the two.
 """
 
 from __future__ import annotations

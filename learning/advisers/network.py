@@ -93,7 +93,9 @@ class Network:
         origins, distances = self._pairs(there, first, split)
         if not len(origins):
             raise Invalid(f"{self._count} points are too few to look {self.steps} steps ahead", field="points")
-        self._network = MLPRegressor(LAYERS, max_iter=EPOCHS, batch_size=min(BATCH, len(origins)), random_state=SEED, alpha=0.01)
+        self._network = MLPRegressor(
+            hidden_layer_sizes=LAYERS, max_iter=EPOCHS, batch_size=min(BATCH, len(origins)), random_state=SEED, alpha=0.01
+        )
         with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
             targets = scaled[origins + distances] - scaled[origins]
             self._network.fit(self._features(scaled, origins, distances), targets)
