@@ -58,6 +58,7 @@ def look() -> Iterator[Finding]:
     if (yield from foundations()):
         yield findings.guarded("administrator", findings.administrator)
         yield findings.guarded("services and playbooks", _files)
+        yield findings.guarded("advisers", lambda: findings.advisers(now()))
         yield from _ssh()
 
 
@@ -84,7 +85,6 @@ def foundations() -> Generator[Finding, None, bool]:
         yield findings.guarded("log patrol", lambda: findings.log_patrol(now()))
         yield findings.guarded("processes", lambda: findings.processes(now()))
         yield findings.guarded("runner pools", lambda: findings.runner_pools(now()))
-        yield findings.guarded("advisers", lambda: findings.advisers(now()))
     return migrations.ok
 
 

@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPRegressor
 
 from selfheal.errors import Invalid
@@ -36,6 +37,7 @@ PAIRS = 4_000  # of an origin and a distance, to train on
 FAR = 6.0  # spreads from the median, beyond which a value counts as so far
 AGAIN = 1.2  # times as many points, and it is trained again
 LAYERS, EPOCHS, BATCH, SEED = (32, 16), 30, 128, 1
+ALPHA = 0.01
 
 
 class Network:
@@ -70,8 +72,8 @@ class Network:
         distances = np.arange(1, self.steps + 1)
         scaled = self._scaled()
         last = len(scaled) - 1
-        found = scaled[last] + self._network.predict(self._features(scaled, np.full_like(distances, last), distances))
-        quantiles = {knot: band.quantiles() for knot, band in self._bands.items()}
+        found = self._said(scaled, np.full_like(distances, last), distances)
+        quantiles = {knot: self._band(scaled, knot).quantiles() for knot in self._knots}
         rows = []
         for distance, value in zip(range(1, self.steps + 1), found, strict=True):
             before, after, part = between(self._knots, distance)
@@ -93,13 +95,18 @@ class Network:
         origins, distances = self._pairs(there, first, split)
         if not len(origins):
             raise Invalid(f"{self._count} points are too few to look {self.steps} steps ahead", field="points")
+        seen = self._features(scaled, origins, distances)
+        targets = scaled[origins + distances] - scaled[origins]
+        self._line = Ridge(alpha=1.0).fit(seen, targets)
+        left = targets - self._line.predict(seen)
+        self._rest = float(np.std(left)) or 1.0
         self._network = MLPRegressor(
-            hidden_layer_sizes=LAYERS, max_iter=EPOCHS, batch_size=min(BATCH, len(origins)), random_state=SEED, alpha=0.01
+            hidden_layer_sizes=LAYERS, max_iter=EPOCHS, batch_size=min(BATCH, len(origins)), random_state=SEED, alpha=ALPHA
         )
         with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-            targets = scaled[origins + distances] - scaled[origins]
-            self._network.fit(self._features(scaled, origins, distances), targets)
-        self._bands = {knot: self._band(scaled, there, split, knot) for knot in self._knots}
+            self._network.fit(seen, np.clip(left / self._rest, -FAR, FAR))
+        self._bands = {knot: Band() for knot in self._knots}
+        self._judged = dict.fromkeys(self._knots, split)
 
     def _pairs(self, there: NDArray[np.bool_], first: int, split: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
         """Origins and distances whose target lies before `split`, of each knot as many."""
@@ -113,17 +120,25 @@ class Network:
             distances.append(np.full_like(at, knot))
         return np.concatenate(origins), np.concatenate(distances)
 
-    def _band(self, scaled: Numbers, there: NDArray[np.bool_], split: int, knot: int) -> Band:
-        """The errors of the part that it was not trained on, in the order in which they came."""
-        band = Band()
-        at = np.arange(split, len(scaled) - knot)
+    def _band(self, scaled: Numbers, knot: int) -> Band:
+        """The errors of all that it was not trained on, in the order in which they came."""
+        band = self._bands[knot]
+        values = np.array(self._values)
+        there = ~np.isnan(values)
+        at = np.arange(self._judged[knot], len(scaled) - knot)
+        self._judged[knot] = max(self._judged[knot], len(scaled) - knot)
         at = at[there[at] & there[at + knot]]
         if len(at):
-            said = scaled[at] + self._network.predict(self._features(scaled, at, np.full_like(at, knot)))
-            true = (np.array(self._values)[at + knot] - self._middle) / self._spread
+            said = self._said(scaled, at, np.full_like(at, knot))
+            true = (values[at + knot] - self._middle) / self._spread
             for error in true - said:
                 band.add(float(error))
         return band
+
+    def _said(self, scaled: Numbers, origins: NDArray[np.int_], distances: NDArray[np.int_]) -> Numbers:
+        seen = self._features(scaled, origins, distances)
+        found: Numbers = scaled[origins] + self._line.predict(seen) + self._rest * self._network.predict(seen)
+        return found
 
     # -- what it sees
 
@@ -150,5 +165,6 @@ class Network:
             columns.append(np.where(before >= 0, scaled[np.maximum(before, 0)], last) - last)
             columns.append(known.astype(float))
         turn = 2 * np.pi * ((self._origin + (origins + distances) * self.step) % DAY) / DAY
-        columns += [np.sin(turn), np.cos(turn), np.log1p(distances) / math.log1p(self.steps)]
-        return np.column_stack(columns)
+        columns += [np.sin(turn), np.cos(turn)]
+        far = np.log1p(distances) / math.log1p(self.steps)
+        return np.column_stack([*columns, *(far * column for column in columns), far])

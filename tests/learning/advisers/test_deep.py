@@ -1,4 +1,4 @@
-"""The neural forecaster: the same points, the same forecast; and where its extra is not installed, a line that says how to get it."""
+"""The neural forecaster: the same points, the same forecast; without its extra a line that says how to get it."""
 
 from __future__ import annotations
 
