@@ -61,7 +61,6 @@ _WORKERS = (
     "pycparser.c_parser",
 )
 _WEB = ("config.wsgi", "gunicorn.workers.gthread")
-ADVICE = "worker-advice"
 LOCK_MS, TRIES, AGAIN_SECONDS = 500, 60, 0.5  # of a migration that waits for others
 NO_LOCK = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 LEFT_SECONDS = 10.0  # for the children of an `up` that was killed to end
@@ -97,8 +96,8 @@ def up() -> None:
             supervisor.start("worker-control", "worker-runs", "beat", "sequencer")
             load_for_web()  # while the workers begin on another core
             supervisor.start("web")
-            if ADVICE in supervisor.children:
-                supervisor.start(ADVICE)
+            if settings.SELF_HEAL_FORECASTER:
+                supervisor.start("worker-advice")  # nobody waits for it
         supervisor.run(Readiness().look)
     except broker.BrokerError as error:
         raise CannotStart(str(error)) from None
@@ -190,7 +189,7 @@ def children(listener: socket.socket) -> list[Child]:
         Child("sequencer", without_port(run_sequencer)),
     ]
     if settings.SELF_HEAL_FORECASTER:
-        found.append(Child(ADVICE, without_port(lambda: worker.run(worker.ADVICE))))
+        found.append(Child("worker-advice", without_port(lambda: worker.run(worker.ADVICE))))
     if settings.EMBEDDED_BROKER_SOCKET:
         path, data = settings.EMBEDDED_BROKER_SOCKET, settings.SELF_HEAL_HOME / "broker"
         found.append(Child("broker", without_port(lambda: broker.run(path, data)), last=True))
