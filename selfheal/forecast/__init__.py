@@ -25,6 +25,7 @@ from selfheal.series import Point
 MOST_STEPS = 2_016
 LEAST_POINTS = 10
 SCALE_RATE = 0.02
+MOST_SURPRISE = 50.0  # scales that an error counts as, at most: after a quiet stretch anything is beyond all measure
 OFTEN = 16  # a distance is judged so many times while it passes
 
 
@@ -82,7 +83,7 @@ class Forecaster:
                     size = abs(error)
                     self._scale = size if math.isnan(self._scale) else self._scale + SCALE_RATE * (size - self._scale)
                 if scale > 0:
-                    self._bands[knot].add(error / scale)
+                    self._bands[knot].add(max(-MOST_SURPRISE, min(MOST_SURPRISE, error / scale)))
                 self._experts.judge(said, value, knot)
 
     def ahead(self) -> list[Ahead]:
