@@ -29,7 +29,10 @@ here = pathlib.Path(__file__).parent
 def advise(facts):
     (here / "calls").open("a").write(f"{os.getpid()} {os.nice(0)}\\n")
     while (here / "slow").exists():
-        time.sleep(0.05)
+        try:
+            time.sleep(0.05)
+        except Exception:  # the soft bound of its call, which it does not heed
+            pass
     return Advice(0.9, (1.0, 2.0), ("it will be full",))
 """
 SIGNALS = "signals:\n  disk_free: {degraded: 10, critical: 2, worse: below, diagnosis: capacity_strain}\n"
@@ -127,6 +130,20 @@ def test_an_adviser_that_is_killed_in_a_call_costs_nothing_but_its_advice(house:
     assert house.turns(3), house.at.output()
     assert house.at.status("/readyz") == 200
     assert any("2 capacities were not forecast" in reason for reason in house.cycle()["reasoning"]), house.cycle()
+    house.slow(False)
+    assert until(house.sees), house.at.output()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("up")
+def test_an_adviser_that_does_not_heed_its_bound_is_ended_and_that_counts_against_it(house: House) -> None:
+    assert until(house.sees), house.at.output()
+    house.slow(True)
+    before = len(house.calls())
+    assert until(lambda: len(house.calls()) > before), house.at.output()
+    caller = int(house.calls()[-1].split()[0])
+    assert until(lambda: not psutil.pid_exists(caller)), house.at.output()
+    assert until(lambda: house.get("/api/meta/advisers")["advisers"][0]["failures"]), house.at.output()
     house.slow(False)
     assert until(house.sees), house.at.output()
 
