@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlparse
@@ -20,6 +21,7 @@ from zoneinfo import available_timezones
 
 import environ
 
+from selfheal.advice import GROUP
 from selfheal.choices import FIXED, RANKERS
 from selfheal.errors import Invalid
 from selfheal.outside import Place, parse_place, parse_witness
@@ -63,6 +65,14 @@ def one_of(*allowed: str) -> Check:
 def _url(value: str) -> str:
     parts = urlparse(value)
     return "" if not value or (parts.scheme in ("http", "https") and parts.netloc) else "must be an http or https URL"
+
+
+def _adviser(value: str) -> str:
+    """By the file of the module alone: nothing but the worker for advice loads what an adviser needs."""
+    if value == "deep" and find_spec("sklearn") is None:
+        return "needs the extra: pip install 'selfheal[deep]'"
+    names = entry_points(group=GROUP).names if value else ()
+    return "" if not value or value in names else f"is no adviser; there are: {', '.join(sorted(names))}"
 
 
 def _zone(value: str) -> str:
@@ -138,6 +148,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SELF_HEAL_AUTOAPPROVE_LOW_RISK", "bool", True, "false: a person decides everything"),
     Setting("SELF_HEAL_GUARDRAIL_CEILING", "str", "maintain", "the loosest level of the meta loop", one_of(*Level)),
     Setting("SELF_HEAL_PREDICTIVE_SHADOW", "bool", True, "forecasts are recorded and scored, they propose nothing"),
+    Setting(
+        "SELF_HEAL_FORECASTER",
+        "str",
+        "forecast",
+        "the adviser that forecasts capacities; deep needs the extra, empty: none",
+        _adviser,
+    ),
     Setting("META_LOOP_CYCLE_SECONDS", "int", 120, "a cycle of the meta loop, seconds", between(1)),
     Setting("SELF_HEAL_RANKER", "str", FIXED, "who says what is tried first; fixed: sampling in shadow", one_of(*RANKERS)),
     Setting("SELF_HEAL_CHANGE_WINDOW", "str", "Mon-Fri 09:00-18:00", "used where no calendar is configured", _window),
@@ -201,7 +218,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 _TRUE = environ.Env.BOOLEAN_TRUE_STRINGS
 _FALSE = ("false", "off", "n", "no", "0", "")
-_MAY_BE_EMPTY = ("SELF_HEAL_CHANGE_WINDOW",)  # said to be empty: no window is in use
+_MAY_BE_EMPTY = ("SELF_HEAL_CHANGE_WINDOW", "SELF_HEAL_FORECASTER")  # said to be empty: no window, no forecasts
 _SOCKET_PATH_LIMIT = 100  # bytes; the kernel's is 108 with its NUL, on other systems 104
 HERE = Path(__file__).resolve().parent
 

@@ -42,6 +42,7 @@ SELF_HEAL_PROBLEM_DAYS: int = _values["SELF_HEAL_PROBLEM_DAYS"]
 SELF_HEAL_AUTOAPPROVE_LOW_RISK: bool = _values["SELF_HEAL_AUTOAPPROVE_LOW_RISK"]
 SELF_HEAL_GUARDRAIL_CEILING: str = _values["SELF_HEAL_GUARDRAIL_CEILING"]
 SELF_HEAL_PREDICTIVE_SHADOW: bool = _values["SELF_HEAL_PREDICTIVE_SHADOW"]
+SELF_HEAL_FORECASTER: str = _values["SELF_HEAL_FORECASTER"]
 META_LOOP_CYCLE_SECONDS: int = _values["META_LOOP_CYCLE_SECONDS"]
 SELF_HEAL_RANKER: str = _values["SELF_HEAL_RANKER"]
 SELF_HEAL_CHANGE_WINDOW: str = _values["SELF_HEAL_CHANGE_WINDOW"]
@@ -249,6 +250,7 @@ CELERY_TASK_ROUTES = {
     "healing.tasks.put_back": {"queue": "runs"},
     "healing.tasks.tick": {"queue": "clock"},
     "healing.tasks.watchdog": {"queue": "clock"},
+    "learning.tasks.advise": {"queue": "advice"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -260,6 +262,7 @@ CELERY_TASK_TIME_LIMIT = 60
 CELERY_TASK_ANNOTATIONS = {
     "healing.tasks.execute_run": {"soft_time_limit": 3 * 3600, "time_limit": 3 * 3600},
     "healing.tasks.put_back": {"soft_time_limit": 360, "time_limit": 360},
+    "learning.tasks.advise": {"soft_time_limit": 10, "time_limit": 15},  # one call of an adviser
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False

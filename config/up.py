@@ -96,6 +96,8 @@ def up() -> None:
             supervisor.start("worker-control", "worker-runs", "beat", "sequencer")
             load_for_web()  # while the workers begin on another core
             supervisor.start("web")
+            if settings.SELF_HEAL_FORECASTER:
+                supervisor.start("worker-advice")  # nobody waits for it
         supervisor.run(Readiness().look)
     except broker.BrokerError as error:
         raise CannotStart(str(error)) from None
@@ -186,6 +188,8 @@ def children(listener: socket.socket) -> list[Child]:
         Child("beat", without_port(lambda: beat.run(stop_on_signals()))),
         Child("sequencer", without_port(run_sequencer)),
     ]
+    if settings.SELF_HEAL_FORECASTER:
+        found.append(Child("worker-advice", without_port(lambda: worker.run(worker.ADVICE))))
     if settings.EMBEDDED_BROKER_SOCKET:
         path, data = settings.EMBEDDED_BROKER_SOCKET, settings.SELF_HEAL_HOME / "broker"
         found.append(Child("broker", without_port(lambda: broker.run(path, data)), last=True))

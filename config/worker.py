@@ -27,9 +27,11 @@ from config.process import die_with_parent, take_name
 from healing import heartbeats
 
 log = logging.getLogger(__name__)
-QUEUES = ("control", "runs")
+QUEUES = ("control", "runs", "advice")
 # What each takes from the broker, in this order: an alert storm fills `control`, and the watchdog must not wait behind it.
+ADVICE = "advice"
 TAKES = {"control": ["clock", "control"], "runs": ["runs"]}
+NICE = 10  # advice gives way to whatever heals
 _SILENCE = 10.0  # seconds without a turn of the loop after which the heart stops
 
 
@@ -122,12 +124,16 @@ def takes(queue: str) -> list[str]:
 
 
 def default_concurrency(queue: str) -> int:
+    if queue == ADVICE:
+        return 1
     return 2 if queue == "control" else min(int(settings.SELF_HEAL_MAX_CONCURRENT_RUNS), 10)
 
 
 def run(queue: str, concurrency: int | None = None) -> int:
-    """Work on `queue` (control, runs, or that of a pool) until TERM; the exit status."""
+    """Work on `queue` (control, runs, advice, or that of a pool) until TERM; the exit status."""
     parent = os.getpid()
+    if queue == ADVICE:
+        os.nice(NICE)
 
     @worker_process_init.connect(weak=False)
     def _begin(**_: Any) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.apps import apps
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
-from healing import clock, heartbeats, pools
+from healing import breaker, clock, heartbeats, pools
 from healing.ledger import grants, guards, patrol, pushing
 from healing.ledger.selectors import waiting_since
 from healing.models import Heartbeat, User
@@ -128,6 +129,21 @@ def runner_pools(at: datetime) -> Finding:
     return Finding(
         "runner pools", not empty, found, f"beside what it heals: selfheal worker --pool {empty[0] if empty else 'NAME'}"
     )
+
+
+def advisers(at: datetime) -> Finding:
+    """Whether the adviser that is asked can answer. Nothing waits for it."""
+    asked = settings.SELF_HEAL_FORECASTER
+    if not asked:
+        return Finding("advisers", True, "none is asked: SELF_HEAL_FORECASTER is empty")
+    if not heartbeats.is_there(heartbeats.ADVICE, at):
+        mend = "selfheal worker advice (up starts it); SELF_HEAL_FORECASTER= asks none"
+        return Finding("advisers", False, "no sign of life of a worker for advice: there are no forecasts", mend)
+    off = breaker.standing(asked)
+    if off.off_until:
+        found = f"{asked} is switched off until {off.off_until:%Y-%m-%d %H:%M:%S} UTC: {off.reason}"
+        return Finding("advisers", False, found, "it is tried again by itself; the log of the worker for advice says more")
+    return Finding("advisers", True, f"{asked} is asked")
 
 
 def processes(at: datetime) -> Finding:

@@ -9,6 +9,8 @@ import os
 import socket
 from datetime import datetime, timedelta
 
+from django.db.models import QuerySet
+
 from healing import clock
 from healing.models import Heartbeat
 
@@ -18,6 +20,7 @@ FORGOTTEN = timedelta(hours=1)
 
 # Without one of these nothing is healed. A web process shows itself as well, with the role `web`.
 ROLES = ("worker:control", "worker:runs", "beat", "sequencer")
+ADVICE = "worker:advice"  # without one there is no advice, and everything goes on
 
 
 def name_of(role: str) -> str:
@@ -43,5 +46,13 @@ def forget(name: str) -> None:
 
 def missing(at: datetime) -> list[str]:
     """The roles of which no process has shown itself lately, in the order of `ROLES`."""
-    there = set(Heartbeat.objects.filter(at__range=(at - STALE, at + STALE)).values_list("role", flat=True))
+    there = set(_fresh(at).values_list("role", flat=True))
     return [role for role in ROLES if role not in there]
+
+
+def is_there(role: str, at: datetime) -> bool:
+    return _fresh(at).filter(role=role).exists()
+
+
+def _fresh(at: datetime) -> QuerySet[Heartbeat]:
+    return Heartbeat.objects.filter(at__range=(at - STALE, at + STALE))

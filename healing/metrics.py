@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db.models import Count, Min
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
-from healing import counters, governance, silences
+from healing import breaker, counters, governance, silences
 from healing.jobs import last_run
 from healing.ledger import pushing
 from healing.ledger.selectors import waiting_since
@@ -181,6 +182,11 @@ def _heartbeats(known: Known) -> Iterable[Sample]:
     return (((role, name), (known.at - seen).total_seconds()) for role, name, seen in rows)
 
 
+def _advisers_off(known: Known) -> Iterable[Sample]:
+    off = {row.name for row in breaker.known() if row.off_until}
+    return (((name,), name in off) for name in sorted({settings.SELF_HEAL_FORECASTER, *off} - {""}))
+
+
 def _tick_seconds(known: Known) -> Iterable[Sample]:
     last = last_run("tick")
     return _one(last.seconds) if last and last.seconds is not None else ()
@@ -253,6 +259,7 @@ METRICS = (
     Described("ledger_push_age_seconds", GAUGE, "Time since a witness or place was last up to date.", ("place",), _push_age),
     Described("ledger_damaged", GAUGE, "Entries and heads that the patrol found not to be as they were signed.", (), _damaged),
     Described("heartbeat_age_seconds", GAUGE, "Time since the last sign of life of a process.", ("role", "process"), _heartbeats),
+    Described("adviser_off", GAUGE, "1 while an adviser is switched off.", ("adviser",), _advisers_off),
     Described("notifications_waiting", GAUGE, "Messages that are not sent yet.", (), _notifications),
     Described(
         "storm",

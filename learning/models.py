@@ -1,4 +1,4 @@
-"""What was read from the log. All of it can be dropped and read again from entry 0."""
+"""What was read from the log, which can be dropped and read again from entry 0; and what advisers were asked and said."""
 
 from __future__ import annotations
 
@@ -169,3 +169,26 @@ class Shadow(About):
 
     def __str__(self) -> str:
         return f"{self.playbook} on {self.service}/{self.target}"
+
+
+class Advised(models.Model):
+    """What an adviser was asked last about one thing, and its last answer. One row a thing, however often it is asked."""
+
+    adviser = models.CharField(max_length=50)
+    about = models.CharField(max_length=600)
+    facts = models.JSONField(help_text="a `series` stands for points that whoever answers reads")
+    asked_at = models.DateTimeField()
+    until = models.DateTimeField(help_text="after which nobody begins with it")
+    taken_at = models.DateTimeField(null=True, help_text="since when somebody answers it")
+    answered_at = models.DateTimeField(null=True)
+    score = models.FloatField(null=True, help_text="0 to 1; null: the facts could not be used, `why` says why not")
+    low = models.FloatField(null=True)
+    high = models.FloatField(null=True)
+    why = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["adviser", "about"], name="advised_once")]
+
+    def __str__(self) -> str:
+        return f"{self.adviser} about {self.about}"

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from healing.jobs import claim_slot, written_down
+from learning import consulting
 from learning.broker.storing import prune
 from learning.follow import BATCH
 from learning.follow import follow as read_on
@@ -28,3 +29,13 @@ def follow() -> None:
 def rest() -> None:
     if read_on() == BATCH:
         rest.delay()
+
+
+@shared_task
+def advise() -> None:
+    """Answer one question to an adviser. The next is sent for before: whoever ends this process does not keep it waiting."""
+    row, more = consulting.take(timezone.now())
+    if more:
+        consulting.hint()
+    if row:
+        consulting.answer(row)

@@ -28,6 +28,7 @@ from healing.governance import service_graph
 from healing.models import Service
 from healing.network import network
 from healing.plots import Plot, Series, lines
+from learning.consulting import standings
 from metafocus.models import Cycle
 from metafocus.observing import healths_at
 from metafocus.replaying import Replayed, replay_cycle
@@ -121,6 +122,7 @@ def meta_page(request: HttpRequest) -> HttpResponse:
         "cycle_seconds": settings.META_LOOP_CYCLE_SECONDS,
         "acts": [(each, _form(each)) for each in ACTS if request.user.has_perm(each.permission) and each.applies(standing)],
         **_sources(request, at),
+        "advisers": standings(at),
         "act_base": f"{reverse('meta')}act/",
     }
     return live.respond(request, TemplateResponse(request, "admin/metafocus/meta.html", context))

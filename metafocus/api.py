@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from healing import found, guardrail
 from healing.api.auth import caller
 from healing.api.base import Body, One, Text
+from learning.consulting import standings
 from metafocus.models import Cycle
 from metafocus.replaying import replay_cycle
 from metafocus.sources import SOURCES
@@ -250,6 +251,31 @@ class SourceView(MetaView):
         reason = said.pop("reason")
         found.set_terms(name, replace(found.terms(Trigger(name)), **said), reason, caller(request), at)
         return Response(SourceRow(next(row for row in statistics(at) if row["source"] == name)).data)
+
+
+class AdviserRow(serializers.Serializer[Any]):
+    adviser = serializers.CharField()
+    asked = serializers.BooleanField(help_text="by the meta loop now (SELF_HEAL_FORECASTER)")
+    state = serializers.ChoiceField(choices=["on", "off", "trial"], help_text="trial: its next call says how it goes on")
+    failures = serializers.IntegerField(min_value=0, help_text="in a row")
+    off_until = serializers.DateTimeField(allow_null=True)
+    reason = serializers.CharField(help_text="of the last failure")
+    questions = serializers.IntegerField(min_value=0, help_text="things that it was asked about in the last day")
+    waiting = serializers.IntegerField(min_value=0, help_text="of these, those that wait for an answer")
+    answered_at = serializers.DateTimeField(allow_null=True, help_text="its last answer")
+
+
+class AdvisersAnswer(serializers.Serializer[Any]):
+    advisers = AdviserRow(many=True)
+
+
+class AdvisersView(MetaView):
+    serializer_class = AdvisersAnswer
+
+    @extend_schema(operation_id="meta_advisers", responses=AdvisersAnswer)
+    def get(self, request: Request) -> Response:
+        """The advisers: whether each is asked, on or switched off, and why."""
+        return Response(AdvisersAnswer({"advisers": standings(timezone.now())}).data)
 
 
 class GuardrailPage(serializers.Serializer[Any]):

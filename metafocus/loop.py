@@ -8,7 +8,6 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -45,7 +44,7 @@ def last() -> Cycle | None:
 def cycle(at: datetime) -> Cycle | None:
     """Do one cycle; None if another one was written meanwhile."""
     before = last()
-    seen = observe(at, time.monotonic() + _budget(before))
+    seen = observe(at, _budget(before))
     stood, grounds = _stood(at), _grounds(seen, at)
     decided = cycles.decide(seen, stood, grounds, at)
     row = Cycle(
@@ -142,10 +141,10 @@ def _priorities(diagnoses: tuple[str, ...], at: datetime) -> list[dict[str, Any]
     return [{"playbook": p, "diagnosis": d, "at_least": _decimal(bounds.get((p, d)))} for p, d in ranked]
 
 
-def _budget(before: Cycle | None) -> float:
-    """The seconds that the last cycle left to this one for its forecasts."""
+def _budget(before: Cycle | None) -> timedelta:
+    """The time that the last cycle left for the forecasts that this one asks for."""
     asked = before.directives["time_budget_seconds"] if before else None
-    return float(asked or cycles.budget(FocusArea.ROUTINE_MAINTENANCE, settings.META_LOOP_CYCLE_SECONDS))
+    return timedelta(seconds=asked or cycles.budget(FocusArea.ROUTINE_MAINTENANCE, settings.META_LOOP_CYCLE_SECONDS))
 
 
 # -- what came of it

@@ -47,10 +47,16 @@ class Healths:
         return {str(health): found[health] for health in (Health.CRITICAL, Health.DEGRADED, Health.HEALTHY, Health.UNKNOWN)}
 
 
-def observe(at: datetime, until: float) -> Seen:
-    """Everything that is seen now. `until`: on the monotonic clock, for the forecasts."""
-    looked = forecasts.strains(at, until)
-    return replace(at_a_glance(healths_at(at), at), drifts=_drifts(at), strains=looked.strains[:SHORT], unforecast=looked.left)
+def observe(at: datetime, budget: timedelta) -> Seen:
+    """Everything that is seen now. `budget`: for the forecasts of the next cycle."""
+    looked = forecasts.strains(at, budget)
+    return replace(
+        at_a_glance(healths_at(at), at),
+        drifts=_drifts(at),
+        strains=looked.strains[:SHORT],
+        unforecast=looked.left,
+        unforecast_because=looked.because,
+    )
 
 
 def at_a_glance(healths: Healths, at: datetime) -> Seen:

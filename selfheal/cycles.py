@@ -45,12 +45,12 @@ class Decided:
     level: Level
     why: str
     distress: Distress
-    unforecast: int = 0
+    unforecast: str = ""
 
     @property
     def reasoning(self) -> list[str]:
         """Everything that it follows from, a sentence each."""
-        left = [f"{self.unforecast} capacities were not forecast: the time budget was over"] if self.unforecast else []
+        left = [self.unforecast] if self.unforecast else []
         return [*self.focus.reasons, *left, f"guardrail {SHOWN[self.level]}: {self.why}", self.advises]
 
     @property
@@ -73,7 +73,9 @@ class Before:
 def decide(seen: Seen, before: Before, grounds: Grounds, at: datetime) -> Decided:
     """Where to look and how tight to be."""
     level, why = next_level(before.level, before.since, grounds, at)
-    return Decided(focus(seen), level, why, distress(seen), seen.unforecast)
+    because = seen.unforecast_because or "the time budget was over"
+    left = f"{seen.unforecast} capacities were not forecast: {because}" if seen.unforecast else ""
+    return Decided(focus(seen), level, why, distress(seen), left)
 
 
 def grounds_document(before: Before, grounds: Grounds) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def tally(leaves: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
 
 
 def budget(area: FocusArea, cycle_seconds: int) -> int:
-    """The seconds that the next cycle may spend on forecasts: a quarter of a cycle, half of one where capacity is the matter."""
+    """The seconds in which forecasts for the next cycle may begin: a quarter of a cycle, half where capacity is the matter."""
     share = 2 if area is FocusArea.CAPACITY_STRAIN else 4
     return max(1, min(LONGEST_BUDGET, cycle_seconds // share))
 

@@ -64,10 +64,11 @@ class Seen:
     healthy: int = 0
     unknown: int = 0
     open_incidents: int = 0
-    unforecast: int = 0  # capacities for which the time budget left no forecast
+    unforecast: int = 0  # capacities of which there is no fresh forecast
     drifts: tuple[Drift, ...] = ()
     strains: tuple[Strain, ...] = ()
     unwell: tuple[Unwell, ...] = ()
+    unforecast_because: str = ""  # empty in entries from when a cycle made its forecasts itself: the time budget was over
 
     @property
     def services(self) -> int:

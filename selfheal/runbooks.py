@@ -42,6 +42,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "kill-switch": ("kill switch", "kill_switch.moved", "Whether anything may run", "SelfhealKillSwitch"),
     "guardrail": ("guardrail", "guardrail.tightened"),
     "meta-loop": ("meta_loop", "probe"),
+    "advisers": ("advisers", "SelfhealAdviserOff"),
     "healed-again": ("problem.opened",),
     "nobody-answers": ("approval.expired", "approval.escalated", "SelfhealNobodyAnswers"),
     "nothing-heals": ("incident.unhealed",),

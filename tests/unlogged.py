@@ -54,6 +54,7 @@ FREE = {
     "learning.Hour": "read from the log",
     "learning.Repair": "read from the log",
     "learning.Weight": "read from the log",
+    "learning.Advised": "what an adviser was asked and said; a cycle that goes by it has its entry",
     "metafocus.Finding": "what a source was to be judged by; an incident that it opened has its entry",
     "metafocus.SourceDay": "counts of these",
     "memory.Pattern": "read from the log",
@@ -67,6 +68,7 @@ FREE_COLUMNS: dict[str, dict[str, str]] = {
     "healing.Run": dict.fromkeys(("lease_expires_at", "due_at", "deadline_at", "reason"), "who works on it, and until when"),
     "healing.Step": dict.fromkeys(("stdout", "stderr", "stdout_bytes", "stderr_bytes"), "its digest has an entry"),
     "healing.Incident": dict.fromkeys(("why", "looked_at", "next_look_at"), "what the last look found"),
+    "healing.Adviser": dict.fromkeys(("failures", "reason", "tried_until"), "counted until it is switched off"),
     "healing.PutBack": dict.fromkeys(("due_at", "attempts", "message"), "when it is tried next; its end has an entry"),
 }
 # Functions of ours that write without an entry, themselves or by what they call, and why.
@@ -75,6 +77,7 @@ FREE_FUNCTIONS = {
     "healing/catalog/services.py: lock": "makes the one row, as it is by default",
     "healing/runs/steps.py: plan_steps": "rows for the steps of a plan whose digest has an entry",
     "healing/found.py: _locked": "makes the row of a source, as it is by default",
+    "healing/breaker.py: _locked": "makes the row of an adviser, as it is by default",
     "healing/guardrail.py: _locked": "makes the one row, as it is by default",
     "healing/guardrail.py: say": "the same level said again; another one has its entry, as the tests of it say",
     "learning/shadow.py: save": "reads from the log",

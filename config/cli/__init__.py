@@ -29,7 +29,7 @@ COMMANDS = {
     "incidents": "List, show, acknowledge, assign, comment, resolve, close incidents.",
     "why": "Say why an alert or an incident is not healed.",
     "backtest": "Say what would have become of the alerts of the past, with this policy or another.",
-    "advise": "Say what the advisers see in a file: anomalies, a forecast, the root of an incident.",
+    "advise": "Say what the advisers see in a file: anomalies, a forecast, the root of an incident; and how they stand.",
     "approvals": "List, show, approve, reject what waits for a person.",
     "runs": "List, show, follow, abort runs.",
     "problems": "List what is healed again and again, acknowledge it.",
@@ -46,7 +46,7 @@ COMMANDS = {
     "restore": "Put a backup into an empty home and database, and verify the log in it.",
     "migrate": "Bring the database up to date, read services and playbooks into it.",
     "web": "The web process alone.",
-    "worker": "One worker alone, for the queue control or runs.",
+    "worker": "One worker alone, for the queue control, runs or advice.",
     "beat": "The clock alone.",
     "sequencer": "The process that orders and signs the log, alone.",
 }

@@ -1,10 +1,11 @@
-"""What the advisers say about a file. Needs no home, no settings and no database."""
+"""What the advisers say about a file, which needs no home, no settings and no database; and how they stand, which does."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -20,6 +21,13 @@ Scored = tuple[str, str, float]  # timestamp and value as the file has them, sco
 T = TypeVar("T")
 SHOWN = 0.001  # a node that less comes from is left out of the table
 app = typer.Typer()
+
+
+class Forecaster(StrEnum):
+    """Who forecasts."""
+
+    FORECAST = "forecast"
+    DEEP = "deep"
 
 
 @app.command()
@@ -57,12 +65,18 @@ def _as_json(row: Scored | None) -> None:
 def forecast(
     file: Series,
     steps: Annotated[int, typer.Option(help="so many steps after the last row; a step is the usual distance of two rows")] = 12,
+    by: Annotated[
+        Forecaster, typer.Option("--with", help="deep: a small neural network, of the extra of that name")
+    ] = Forecaster.FORECAST,
     as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Say what comes next, with intervals that hold with 80 % and 95 %."""
     from datetime import UTC, datetime
 
-    from selfheal.forecast import forecast as look_ahead
+    if by is Forecaster.DEEP:
+        from learning.advisers.deep import forecast as look_ahead
+    else:
+        from selfheal.forecast import forecast as look_ahead
 
     names = ("value", "low80", "high80", "low95", "high95")
     rows = [
@@ -95,6 +109,19 @@ def rootcause(
         return
     rows = [(each.node, f"{each.score:.1%}", "; ".join(each.reasons)) for each in ranking if each.score >= SHOWN]
     print_table(("node", "share", "why"), rows, "")
+
+
+@app.command("list")
+def standing(as_json: Annotated[bool, Json] = False) -> None:
+    """Say which advisers selfheal asks while it runs, which are switched off, and why."""
+    from config.cli.client import connect
+
+    found = connect().get("/api/meta/advisers")["advisers"]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("adviser", "asked", "state", "off_until", "reason", "questions", "waiting", "answered_at")
+    print_table([name.replace("_", " ") for name in columns], [[row[name] for name in columns] for row in found], "none is asked")
 
 
 def _read(file: Path, parse: Callable[[Iterable[str], str], T]) -> T:

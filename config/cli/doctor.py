@@ -58,6 +58,7 @@ def look() -> Iterator[Finding]:
     if (yield from foundations()):
         yield findings.guarded("administrator", findings.administrator)
         yield findings.guarded("services and playbooks", _files)
+        yield findings.guarded("advisers", lambda: findings.advisers(now()))
         yield from _ssh()
 
 

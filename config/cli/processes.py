@@ -40,7 +40,7 @@ def web() -> None:
 
 
 def worker(
-    queue: Annotated[str, typer.Argument(help="control (short tasks) or runs (playbooks)")] = "",
+    queue: Annotated[str, typer.Argument(help="control (short tasks), runs (playbooks) or advice (advisers)")] = "",
     pool: Annotated[str, typer.Option(help="run the playbooks of the services that name this pool, and no others")] = "",
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="processes; default 2, for runs as many as may run at once")
@@ -55,7 +55,7 @@ def worker(
     if pool and queue in ("", pools.RUNS):
         queue = pools.queue(pool)
     elif queue not in QUEUES or pool:
-        raise typer.BadParameter(f"there is no queue {queue!r}; say {' or '.join(QUEUES)}, or --pool NAME alone")
+        raise typer.BadParameter(f"there is no queue {queue!r}; say {', '.join(QUEUES)}, or --pool NAME alone")
     settings_log.note(f"worker {queue}")
     raise typer.Exit(run(queue, concurrency))
 

@@ -114,6 +114,7 @@ def processes(at: datetime) -> Iterator[Finding]:
     for pool in named:
         said = "no worker of it shows itself; runs of its services wait" if pool in empty else "there"
         yield Finding(f"pool {pool}", pool not in empty, said, f"selfheal worker --pool {pool}, beside what it heals")
+    yield findings.guarded("advisers", lambda: findings.advisers(at))
 
 
 def queues(at: datetime) -> Iterator[Finding]:

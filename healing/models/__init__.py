@@ -3,7 +3,7 @@
 from .access import Token, User
 from .approvals import ApprovalRequest, DomainApprover, Vote
 from .debt import Problem, ProblemIncident
-from .governance import Backoff, Control, Record, TriggerSource, TrustEvidence, TrustScore, Window
+from .governance import Adviser, Backoff, Control, Record, TriggerSource, TrustEvidence, TrustScore, Window
 from .idempotency import IdempotentCall
 from .incidents import Episode, Incident, TimelineEvent, UnmatchedAlert
 from .ledger import (
@@ -24,6 +24,7 @@ from .services import MapRule, Service, Target
 from .signals import Sample, Sensed, Signal
 
 __all__ = [
+    "Adviser",
     "ApprovalRequest",
     "Backoff",
     "Channel",

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 
-from selfheal import scores
+from selfheal import breaker, scores
 from selfheal.states import KillState, Level
 from selfheal.trust import Standing
 
@@ -56,6 +56,28 @@ class TriggerSource(models.Model):
 
     def __str__(self) -> str:
         return self.trigger
+
+
+class Adviser(models.Model):
+    """One that has failed: whether it is still asked (`selfheal.breaker`)."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    failures = models.PositiveIntegerField(default=0, help_text="in a row")
+    offs = models.PositiveSmallIntegerField(default=0, help_text="how often it was switched off in a row")
+    off_until = models.DateTimeField(null=True, blank=True)
+    tried_until = models.DateTimeField(null=True, blank=True, help_text="somebody tries it, at most until then")
+    reason = models.CharField(max_length=breaker.MAX_REASON, blank=True, help_text="of the last failure")
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def standing(self) -> breaker.Standing:
+        return breaker.Standing(self.failures, self.offs, self.off_until, self.reason)
 
 
 class Window(UUIDModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import isnan
 from typing import Any
@@ -11,12 +12,12 @@ from selfheal.advice import Advice, Facts
 from selfheal.errors import Invalid
 from selfheal.forecast import MOST_STEPS, Ahead, forecast, step_of
 from selfheal.forecast.bands import SHARES
-from selfheal.series import from_facts
+from selfheal.series import Point, from_facts
 
 SOON = 900  # seconds
 
 
-def advise(facts: Facts) -> Advice:
+def advise(facts: Facts, look_ahead: Callable[[Sequence[Point], int], Sequence[Ahead]] = forecast) -> Advice:
     """`points`: the recent past, a list of (time, value). `limit`: a number, and `beyond`: "above" (default) or "below" it
     is bad. `within`: seconds from the last point (900).
 
@@ -30,7 +31,7 @@ def advise(facts: Facts) -> Advice:
         raise Invalid("must be greater than 0", field="within")
     points = sorted(point for point in from_facts(facts) if not isnan(point.value))
     steps = min(max(1, int(within // step_of(points))), MOST_STEPS)
-    chance, worst = max(((_chance(each, limit, beyond), each) for each in forecast(points, steps)), key=lambda pair: pair[0])
+    chance, worst = max(((_chance(each, limit, beyond), each) for each in look_ahead(points, steps)), key=lambda pair: pair[0])
     at = datetime.fromtimestamp(worst.at, UTC)
     said = f"{worst.value:g} is expected at {at:%Y-%m-%d %H:%M}Z, {worst.low80:g} to {worst.high80:g} with 80 %"
     return Advice(chance, (worst.low80, worst.high80), (f"{chance:.0%} to be {beyond} {limit:g}", said))

@@ -25,6 +25,7 @@ from selfheal.series import Point
 MOST_STEPS = 2_016
 LEAST_POINTS = 10
 SCALE_RATE = 0.02
+MOST_SURPRISE = 50.0  # scales that an error counts as, at most: after a quiet stretch anything is beyond all measure
 OFTEN = 16  # a distance is judged so many times while it passes
 
 
@@ -44,16 +45,10 @@ class Forecaster:
     """Points in, in order of time; forecasts up to `steps` of `step` seconds ahead out, at any time."""
 
     def __init__(self, step: float, steps: int) -> None:
-        if not step > 0:
-            raise Invalid("must be greater than 0", field="step")
-        if steps < 1:
-            raise Invalid("must be at least 1", field="steps")
-        if steps > MOST_STEPS:
-            raise TooLarge(f"must be at most {MOST_STEPS}", field="steps")
+        self._knots = knots(step, steps)
         self.step, self.steps = step, steps
         self.left_out = self.count = 0
         self._experts = Experts(step)
-        self._knots = [*(2**power for power in range(12) if 2**power < steps), steps]
         self._bands = {knot: Band() for knot in self._knots}
         self._issued: dict[int, deque[tuple[int, float, float, list[float]]]] = {knot: deque() for knot in self._knots}
         self._origin = self._scale = math.nan
@@ -88,7 +83,7 @@ class Forecaster:
                     size = abs(error)
                     self._scale = size if math.isnan(self._scale) else self._scale + SCALE_RATE * (size - self._scale)
                 if scale > 0:
-                    self._bands[knot].add(error / scale)
+                    self._bands[knot].add(max(-MOST_SURPRISE, min(MOST_SURPRISE, error / scale)))
                 self._experts.judge(said, value, knot)
 
     def ahead(self) -> list[Ahead]:
@@ -99,16 +94,36 @@ class Forecaster:
         return [self._ahead(distance, scale) for distance in range(1, self.steps + 1)]
 
     def _ahead(self, distance: int, scale: float) -> Ahead:
-        after = next(place for place, knot in enumerate(self._knots) if knot >= distance)
-        knot = self._knots[after]
-        before = self._knots[max(after - 1, 0)]
-        part = (distance - before) / (knot - before) if knot > before else 1.0
-        nearest = knot if part >= 0.5 else before
-        value = self._experts.mixed(self._experts.each(distance), nearest)
-        pairs = zip(self._bands[before].quantiles(), self._bands[knot].quantiles(), strict=True)
-        # each distance has its quantiles in order; between two distances rounding may turn two that are nearly the same
-        low95, low80, middle, high80, high95 = sorted(value + scale * (one + part * (other - one)) for one, other in pairs)
-        return Ahead(self._origin + (self._index + distance) * self.step, middle, low80, high80, low95, high95)
+        before, knot, part = between(self._knots, distance)
+        value = self._experts.mixed(self._experts.each(distance), knot if part >= 0.5 else before)
+        pair = self._bands[before].quantiles(), self._bands[knot].quantiles()
+        return around(self._origin + (self._index + distance) * self.step, value, scale, pair, part)
+
+
+def knots(step: float, steps: int) -> list[int]:
+    """The distances that are judged; what lies between two follows from them. Raises Invalid for what is no distance."""
+    if not step > 0:
+        raise Invalid("must be greater than 0", field="step")
+    if steps < 1:
+        raise Invalid("must be at least 1", field="steps")
+    if steps > MOST_STEPS:
+        raise TooLarge(f"must be at most {MOST_STEPS}", field="steps")
+    return [*(2**power for power in range(12) if 2**power < steps), steps]
+
+
+def between(knots: Sequence[int], distance: int) -> tuple[int, int, float]:
+    """The knots before and after a distance, and how far it is on the way, from 0 to 1."""
+    after = next(place for place, knot in enumerate(knots) if knot >= distance)
+    knot, before = knots[after], knots[max(after - 1, 0)]
+    return before, knot, (distance - before) / (knot - before) if knot > before else 1.0
+
+
+def around(at: float, value: float, scale: float, quantiles: tuple[Sequence[float], Sequence[float]], part: float) -> Ahead:
+    """The forecast `value` with the quantiles of its error, in units of `scale`, at the knots before and after."""
+    pairs = zip(*quantiles, strict=True)
+    # each distance has its quantiles in order; between two distances rounding may turn two that are nearly the same
+    low95, low80, middle, high80, high95 = sorted(value + scale * (one + part * (other - one)) for one, other in pairs)
+    return Ahead(at, middle, low80, high80, low95, high95)
 
 
 def forecast(points: Iterable[Point], steps: int) -> list[Ahead]:

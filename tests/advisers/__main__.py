@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.table import Table
 
-from tests.advisers import alerts, forecasts, nab, petshop
+from tests.advisers import alerts, deep, forecasts, nab, petshop
 
 Figures = Callable[[], Iterator[tuple[str, str, str]]]
 JUDGES: dict[str, Figures] = {
@@ -16,6 +16,7 @@ JUDGES: dict[str, Figures] = {
     "diagnosis": alerts.figures,
     "anomaly": nab.figures,
     "forecast": forecasts.figures,
+    "deep": deep.figures,
 }
 
 

@@ -94,7 +94,11 @@ def summary(judged: Iterable[Judged]) -> dict[str, float]:
 
 def figures() -> Iterator[tuple[str, str, str]]:
     """What, how good, and what it is to be: a line each for people."""
-    judged = [(series.held_back, judge(series)) for series in read(FOLDER)]
+    yield from told("forecasts", [(series.held_back, judge(series)) for series in read(FOLDER)])
+
+
+def told(what: str, judged: Sequence[tuple[bool, Judged]]) -> Iterator[tuple[str, str, str]]:
+    """The same of any forecaster. `judged`: whether its series was kept from tuning, and how it did there."""
     parts = {
         "the whole": [each for _, each in judged],
         "the half that was tuned on": [each for held, each in judged if not held],
@@ -104,5 +108,5 @@ def figures() -> Iterator[tuple[str, str, str]]:
         said = summary(found)
         for name, (low, high) in COVERED.items():
             percent = name.removeprefix("coverage")
-            yield f"forecasts, {part}: the {percent} % interval holds", f"{said[name]:.1%}", f"{low:.0%} to {high:.0%}"
-        yield f"forecasts, {part}: error relative to seasonal-naive", f"{said['skill']:.2f}", "< 1"
+            yield f"{what}, {part}: the {percent} % interval holds", f"{said[name]:.1%}", f"{low:.0%} to {high:.0%}"
+        yield f"{what}, {part}: error relative to seasonal-naive", f"{said['skill']:.2f}", "< 1"

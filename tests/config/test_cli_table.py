@@ -47,6 +47,7 @@ NONE = str(uuid.UUID(int=7))
 GIVEN: dict[str, tuple[str, int]] = {
     "advise anomaly": ("{series}", 0),
     "advise forecast": ("{series}", 0),
+    "advise list": ("", 0),
     "approvals approve": ("{request} --user ann", 0),
     "approvals list": ("", 0),
     "approvals reject": ("{request} --user ann --comment no", 0),

@@ -26,7 +26,7 @@ OURS = {name: service for name, service in COMPOSE["services"].items() if "build
 
 
 def test_every_process_of_the_architecture_has_a_container() -> None:
-    assert set(OURS) == {"migrate", "web", "worker-control", "worker-runs", "beat", "sequencer"}
+    assert set(OURS) == {"migrate", "web", "worker-control", "worker-runs", "worker-advice", "beat", "sequencer"}
 
 
 def test_every_command_is_one_of_the_command_line() -> None:

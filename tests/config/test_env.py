@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "SELF_HEAL_RANKER": "fixed",
     "SELF_HEAL_GUARDRAIL_CEILING": "maintain",
     "META_LOOP_CYCLE_SECONDS": 120,
+    "SELF_HEAL_FORECASTER": "forecast",
     "SELF_HEAL_PREDICTIVE_SHADOW": True,
     "SELF_HEAL_CHANGE_WINDOW": "Mon-Fri 09:00-18:00",
     "SELF_HEAL_TIME_ZONE": "",
@@ -87,6 +88,7 @@ WRONG = [
     ("SELF_HEAL_MAX_CONCURRENT_RUNS", "1001", "must be from 0 to 1000"),
     ("SELF_HEAL_STORM_PERCENT", "101", "must be from 1 to 100"),
     ("SELF_HEAL_RANKER", "best", "must be one of fixed, sampling"),
+    ("SELF_HEAL_FORECASTER", "oracle", "is no adviser; there are: "),
     ("SELF_HEAL_PROBLEM_HEALS", "-1", "must be from 0 to 1000"),
     ("SELF_HEAL_PROBLEM_DAYS", "0", "must be from 1 to 365"),
     ("SELF_HEAL_GUARDRAIL_CEILING", "relaxed", "must be one of tighten, maintain, loosen"),
@@ -123,7 +125,7 @@ def test_an_unset_variable_has_its_default(name: str) -> None:
     assert load({})[name] == DEFAULTS[name]
 
 
-@pytest.mark.parametrize("name", [name for name in DEFAULTS if name != "SELF_HEAL_CHANGE_WINDOW"])
+@pytest.mark.parametrize("name", [name for name in DEFAULTS if name not in ("SELF_HEAL_CHANGE_WINDOW", "SELF_HEAL_FORECASTER")])
 def test_an_empty_variable_counts_as_unset(name: str) -> None:
     assert load({name: ""})[name] == DEFAULTS[name]
 

@@ -35,7 +35,7 @@ TARGET = units.read("selfheal.target")
 
 def test_every_process_of_the_architecture_has_a_unit() -> None:
     started = {one(unit, "Service.ExecStart").removeprefix(f"{units.INSTALLED} ") for unit in PROCESSES.values()}
-    assert started == {"web", "worker control", "worker runs", "beat", "sequencer"}
+    assert started == {"web", "worker control", "worker runs", "worker advice", "beat", "sequencer"}
 
 
 def test_every_command_is_one_of_the_command_line() -> None:
@@ -246,7 +246,7 @@ def test_every_process_shows_itself_in_the_metrics(machine: Machine) -> None:
     token = json.loads(machine.run("token", "create", "--user", "prometheus", "--scope", "read", "--json").stdout)["token"]
     page = requests.get(f"{machine.url}/metrics", headers=bearer(token), timeout=30).text
     shown = set(re.findall(r'^selfheal_heartbeat_age_seconds{process="[^"]+",role="([^"]+)"}', page, re.MULTILINE))
-    assert shown == {"web", *heartbeats.ROLES}
+    assert shown == {"web", heartbeats.ADVICE, *heartbeats.ROLES}
 
 
 @pytest.mark.soak

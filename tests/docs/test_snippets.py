@@ -70,5 +70,7 @@ def test_the_units_of_systemd_that_the_pages_name_are_there() -> None:
     units = {path.name for path in (Path("config") / "systemd").iterdir()}
     units |= {name.removesuffix(".service") for name in units}
     text = "\n".join((DOCS / page).read_text() for page in PAGES)
-    named = set(re.findall(r"\bselfheal-(?:web|worker-control|worker-runs|beat|sequencer|migrate)(?:\.\w+)?\b", text))
+    named = set(
+        re.findall(r"\bselfheal-(?:web|worker-control|worker-runs|worker-advice|beat|sequencer|migrate)(?:\.\w+)?\b", text)
+    )
     assert named <= units

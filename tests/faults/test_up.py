@@ -15,7 +15,7 @@ from tests.installation import Installation
 from tests.processes import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
-CHILDREN = ["web", "worker-control", "worker-runs", "beat", "sequencer"]
+CHILDREN = ["web", "worker-control", "worker-runs", "worker-advice", "beat", "sequencer"]
 
 
 @pytest.fixture(scope="module")

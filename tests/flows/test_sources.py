@@ -18,11 +18,12 @@ from healing.ledger.sequencer import sequence_once
 from healing.models import ApprovalRequest, Incident, Run, TriggerSource
 from healing.signals import receiving
 from learning.follow import follow
-from metafocus import tasks
+from metafocus import forecasts, tasks
 from metafocus.models import Finding
 from metafocus.sources.statistics import statistics
 from tests.factories import APPROVE, make_user
 from tests.learning.conftest import leaf
+from tests.metafocus.conftest import answers
 
 from .conftest import House
 
@@ -148,7 +149,10 @@ def filling(bare: House) -> House:
     (bare.config / "signals.yaml").write_text(text)
     bare.service("db")
     bare.playbook("mend", MEND.format(diagnoses="capacity_strain"))
-    measure("db", timezone.now())
+    now = timezone.now()
+    measure("db", now)
+    forecasts.strains(now, MINUTE)  # what the cycle before has asked
+    assert answers(now) == 1
     return bare
 
 

@@ -13,7 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from healing import access, guardrail
+from healing import access, breaker, guardrail
 from metafocus import loop
 from metafocus.models import Cycle
 from metafocus.sources import running
@@ -245,3 +245,17 @@ def test_a_pin_that_cannot_be_names_the_field(reader: Api, body: Any, status: in
 
 def test_only_the_scope_admin_pins(reader: Api) -> None:
     problem(pin(reader, level="tighten", reason="x"), 403)
+
+
+# -- the advisers
+
+
+def test_the_advisers_are_told_with_their_state_and_its_reason(reader: Api) -> None:
+    for _ in range(3):
+        breaker.failed("forecast", "it took longer than 10 s", timezone.now())
+    (said,) = get(reader, "api/meta/advisers")["advisers"]
+    assert said.pop("off_until") > timezone.now().isoformat()
+    assert said == {
+        "adviser": "forecast", "asked": True, "state": "off", "failures": 3, "reason": "it took longer than 10 s",
+        "questions": 0, "waiting": 0, "answered_at": None,
+    }  # fmt: skip

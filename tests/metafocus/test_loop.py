@@ -18,10 +18,11 @@ from healing.models import Control, LedgerOutbox
 from healing.signals import pulling
 from metafocus import loop, tasks
 from metafocus.models import Cycle
+from selfheal import cycles
 from selfheal.states import Level
 from tests.factories import make_incident, make_playbook, make_service
 
-from .conftest import MINUTE, entries, samples
+from .conftest import MINUTE, answers, entries, samples
 
 pytestmark = pytest.mark.django_db
 Outcomes = Callable[..., None]
@@ -86,14 +87,42 @@ def disk(settings: Any, tmp_path: Any) -> None:
 @pytest.mark.parametrize(("step", "area"), [(0.0, "routine_maintenance"), (1.0, "capacity_strain")])
 def test_a_disk_that_will_be_full_soon_is_strain(disk: None, step: float, area: str, at: datetime) -> None:
     samples(make_service("db"), "disk_free", [60.0 - step * n for n in range(55)], at)
-    found = cycle(at)
+    cycle(at)
+    assert answers(at) == 1
+    found = cycle(at + 2 * MINUTE)
     assert found.focus_area == area, found.seen
 
 
-def test_what_the_time_budget_leaves_no_forecast_for_is_counted(disk: None, at: datetime, monkeypatch: Any) -> None:
-    samples(make_service("db"), "disk_free", [60.0] * 20, at)
-    monkeypatch.setattr(loop, "_budget", lambda last: -1.0)
-    assert cycle(at).seen["unforecast"] == 1
+def test_a_cycle_does_not_wait_for_the_adviser_and_says_what_it_went_without(disk: None, at: datetime) -> None:
+    samples(make_service("db"), "disk_free", [60.0 - n for n in range(55)], at)
+    found = cycle(at)
+    assert (found.focus_area, found.seen["unforecast"]) == ("routine_maintenance", 1)
+    assert "1 capacities were not forecast: the adviser forecast has not answered yet" in found.reasoning
+    assert cycles.replay(leaves("cycle.finished")[0]) == []
+
+
+def test_what_was_said_longer_than_two_cycles_ago_counts_no_more(disk: None, at: datetime) -> None:
+    samples(make_service("db"), "disk_free", [60.0 - n for n in range(55)], at)
+    cycle(at)
+    answers(at)
+    assert cycle(at + 4 * MINUTE).focus_area == "capacity_strain"
+    assert cycle(at + 5 * MINUTE).focus_area == "routine_maintenance"
+
+
+def test_what_was_said_of_another_limit_does_not_count(disk: None, at: datetime, settings: Any) -> None:
+    samples(make_service("db"), "disk_free", [60.0 - n for n in range(55)], at)
+    cycle(at)
+    answers(at)
+    file = settings.SELF_HEAL_CONFIG_DIR / "signals.yaml"
+    file.write_text(file.read_text().replace("critical: 2", "critical: 1"))
+    assert cycle(at + MINUTE).seen["unforecast"] == 1
+
+
+def test_where_no_forecaster_is_named_nothing_is_asked(disk: None, at: datetime, settings: Any) -> None:
+    settings.SELF_HEAL_FORECASTER = ""
+    samples(make_service("db"), "disk_free", [60.0 - n for n in range(55)], at)
+    assert cycle(at).seen["unforecast"] == 0
+    assert answers(at) == 0
 
 
 def test_an_unwell_service_that_others_need_is_the_focus(at: datetime) -> None:

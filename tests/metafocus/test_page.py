@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from healing import found, guardrail
+from healing import breaker, found, guardrail
 from healing.models import Control
 from metafocus import loop
 from metafocus.models import Cycle
@@ -48,6 +48,14 @@ def test_an_empty_house_says_what_to_do() -> None:
     page = text_of(signed_in("vera", "viewer"))
     for words in ("Routine maintenance, distress 0 of 100", "No service is declared yet", "There was no cycle yet."):
         assert words in page
+
+
+def test_it_says_which_adviser_is_switched_off_and_why() -> None:
+    for _ in range(3):
+        breaker.failed("forecast", "it took longer than 10 s", timezone.now())
+    page = text_of(signed_in("vera", "viewer"))
+    assert "off until" in page
+    assert "it took longer than 10 s" in page
 
 
 def test_it_shows_focus_guardrail_picture_and_cycles_with_reasons(busy: Cycle) -> None:

@@ -85,6 +85,7 @@ seen = st.builds(
     st.lists(st.builds(Drift, names, measured, measured), max_size=3).map(tuple),
     st.lists(st.builds(Strain, names, names, names, st.floats(0, 1).map(rounded)), max_size=3).map(tuple),
     st.lists(st.builds(Unwell, names, st.sampled_from(Health), count, count), max_size=3).map(tuple),
+    names,
 )
 
 

@@ -111,3 +111,11 @@ def test_whatever_came_the_quantiles_are_in_order_and_finite(values: list[float]
         row = (ahead.low95, ahead.low80, ahead.value, ahead.high80, ahead.high95)
         assert all(map(math.isfinite, row))
         assert list(row) == sorted(row)
+
+
+def test_a_forecast_is_not_thrown_off_by_a_surprise_after_a_quiet_stretch() -> None:
+    """While nothing changes errors are those of rounding: what then comes is beyond all measure, and is not the measure."""
+    random = Random(1)
+    values = [round(0.066 + 0.002 * (random.random() < 0.1), 3) if n < 200 else 0.07 for n in range(240)]
+    ahead = forecast([Point(300.0 * n, value) for n, value in enumerate(values)], 12)
+    assert all(-1 < each.low95 <= each.value <= each.high95 < 1 for each in ahead)
