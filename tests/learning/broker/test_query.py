@@ -205,6 +205,9 @@ def test_the_weights_of_a_domain_order_its_answers(web: Asking) -> None:
     [
         ({"domain": "web", "limit": 0}, "limit"),
         ({"domain": "web", "limit": 101}, "limit"),
+        ({"domain": "web", "limit": "5"}, "limit"),
+        ({"domain": "web", "include_cross_domain": "yes"}, "include_cross_domain"),
+        ({"domain": "web", "include_cross_domain": 1}, "include_cross_domain"),
         ({"domain": "web", "memory_type": "sensory"}, "memory_type"),
         ({"domain": "We b"}, "domain"),
         ({"domain": "web", "context": {"a": {"b": 1}}}, "context"),
