@@ -172,6 +172,7 @@ def test_above_its_quota_a_domain_waits_and_the_refusal_is_logged(web: Asking) -
     with time_machine.travel(at + timedelta(seconds=40), tick=False):
         answer = web.post("query", domain="web")
         assert (answer.status_code, answer["Retry-After"]) == (429, "20")
+        assert answer.json()["detail"] == "web has asked 2 times within 60 s, which is its quota (again in 20 s)"
     with time_machine.travel(at + timedelta(seconds=61), tick=False):
         web.query()
     assert [leaf["payload"]["policy"] for leaf in logged("memory.denied")] == ["quota"]
