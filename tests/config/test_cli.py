@@ -430,3 +430,10 @@ def test_a_server_that_does_not_answer_is_a_line(selfheal: Command, monkeypatch:
     status, _, err = selfheal("runs", "list")
     assert status == 1
     assert err.startswith("selfheal: the server does not answer")
+
+
+def test_a_setting_that_is_wrong_is_status_2_with_a_token_too(selfheal: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELF_HEAL_TOKEN", "any")
+    monkeypatch.setenv("SELF_HEAL_POLL_SECONDS", "0")
+    status, _, err = selfheal("incidents", "list")
+    assert (status, err) == (2, "selfheal: SELF_HEAL_POLL_SECONDS='0' must be 1 or more\n")
