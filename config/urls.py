@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from healing.admin import account, dashboard, domains, dry_run, health, log, onboarding, sign_in, zones
 from healing.admin.access import own_password
@@ -11,6 +12,7 @@ from metafocus.admin import act, cycle_page, meta_page
 admin.autodiscover()
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/login/", sign_in.sign_in),
     path("admin/second-factor/", sign_in.second_factor_page, name="second-factor"),
     path("admin/account/", admin.site.admin_view(account.account), name="account"),

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,14 @@ from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import ParseException
 
 from config.process import die_with_parent, take_name
 from healing import heartbeats
 
 log = logging.getLogger(__name__)
+DISCARDED, PART = 64 * 2**20, 2**16  # bytes
+DISCARDING = 5.0  # seconds
 
 
 class Log(Logger):
@@ -57,7 +61,32 @@ class Web(BaseApplication):
     def load(self) -> Any:
         from config.wsgi import application
 
-        return application
+        return read_out(application)
+
+
+def read_out(application: Callable[..., Any]) -> Callable[..., Any]:
+    """What a view left of a body is read before its answer goes out: who still sends is reset otherwise, and never sees a 413."""
+
+    def answered(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        answer = application(environ, start_response)
+        if environ.get("CONTENT_LENGTH") or environ.get("HTTP_TRANSFER_ENCODING"):
+            _discard(environ["wsgi.input"], environ["gunicorn.socket"])
+        return answer
+
+    return answered
+
+
+def _discard(body: Any, connection: socket.socket) -> None:
+    """Read to the end, but not longer than DISCARDING, and not more than DISCARDED bytes."""
+    until, left, before = time.monotonic() + DISCARDING, DISCARDED, connection.gettimeout()
+    connection.settimeout(DISCARDING)
+    try:
+        while left > 0 and time.monotonic() < until and (part := body.read(PART)):
+            left -= len(part)
+    except (OSError, ValueError, ParseException):
+        pass  # it sends nothing more, or nonsense: there is nobody to answer
+    finally:
+        connection.settimeout(before)
 
 
 def address() -> str:

@@ -28,6 +28,12 @@ from selfheal.rates import Limit
 clock = time.monotonic
 
 
+class TooOften(Throttled):
+    """429 with Retry-After, and the same in words."""
+
+    extra_detail_singular = extra_detail_plural = "(again in {wait} s)"
+
+
 @dataclass(frozen=True)
 class Throttle:
     """A limit, and what it says to whoever goes beyond it."""
@@ -40,10 +46,10 @@ class Throttle:
         return self.limit.wait(key, clock())
 
     def spend(self, key: str) -> None:
-        """Count one call. Raises Throttled (429 with Retry-After) where that is one too many."""
+        """Count one call. Raises TooOften where that is one too many."""
         wait = self.limit.take(key, clock())
         if wait:
-            raise Throttled(wait, self.says)
+            raise TooOften(wait, self.says)
 
 
 def _a_minute(calls: int, says: str) -> Throttle:

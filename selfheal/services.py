@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from selfheal.bounds import MAX_PATTERN, Strict, matches
 from selfheal.documents import Document, shaped
@@ -118,19 +118,25 @@ class ServiceSpec(Strict):
     min_instances: Annotated[int, Field(ge=0, le=100_000)] = 1
     pool: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,29})?$")] = ""  # the workers that run its playbooks
 
-    @model_validator(mode="after")
-    def _consistent(self) -> ServiceSpec:
-        known_by = [label for label in KNOWN_BY if label in self.labels]
+    @field_validator("labels")
+    @classmethod
+    def _one_process(cls, labels: dict[str, str]) -> dict[str, str]:
+        known_by = [label for label in KNOWN_BY if label in labels]
         if len(known_by) > 1:
-            raise ValueError(f"labels {' and '.join(known_by)} both say what its process is: keep one")
-        if ("pidfile" in self.labels) != ("start" in self.labels):
-            raise ValueError("labels pidfile and start go together: the file with the process id, and what starts the process")
-        if "pidfile" in self.labels and not self.labels["pidfile"].startswith("/"):
-            raise ValueError("label pidfile must be an absolute path")
-        start_command(self.labels)
-        if self.name in self.depends_on:
-            raise ValueError(f"{self.name} depends on itself")
-        return self
+            raise ValueError(f"{' and '.join(known_by)} both say what its process is: keep one")
+        if ("pidfile" in labels) != ("start" in labels):
+            raise ValueError("pidfile and start go together: the file with the process id, and what starts the process")
+        if "pidfile" in labels and not labels["pidfile"].startswith("/"):
+            raise ValueError("pidfile must be an absolute path")
+        start_command(labels)
+        return labels
+
+    @field_validator("depends_on")
+    @classmethod
+    def _on_others(cls, depends_on: list[str], info: ValidationInfo) -> list[str]:
+        if info.data.get("name") in depends_on:
+            raise ValueError(f"{info.data['name']} depends on itself")
+        return depends_on
 
     def plain(self) -> dict[str, Any]:
         """The contract's shape: {name, url, mode, tier, domain, owner, labels, depends_on, targets, min_instances}."""
@@ -183,6 +189,9 @@ def parse_service(value: Any) -> ServiceSpec:
         return ServiceSpec.model_validate(value)
     except ValidationError as error:
         path, message, at_key = next(explained(ServiceSpec, error))
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "missing":
+            path, message, at_key = (*path, first["loc"][-1]), "is missing", True
         field = ".".join(map(str, path))
         raise Invalid(message if at_key or not path else message.removeprefix(f"{path[-1]}: "), field=field) from None
 

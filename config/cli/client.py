@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import urlencode
+
+import typer
 
 from config.cli.base import fail, ready
 
@@ -130,4 +133,5 @@ def base_url() -> str:
     try:
         return str(load(os.environ)["SELF_HEAL_BASE_URL"])
     except ConfigError as error:
-        fail(str(error))
+        print(*(f"selfheal: {line}" for line in error.lines), sep="\n", file=sys.stderr)
+        raise typer.Exit(2) from None

@@ -32,6 +32,10 @@ Database = Annotated[str, typer.Option(help="another database: a SQLite file, or
 
 @app.command()
 def verify(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(help="an export: checked as it stands there, without a home or a database", show_default=False),
+    ] = None,
     database: Database = "",
     kept: Annotated[
         str,
@@ -46,6 +50,10 @@ def verify(
     as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Check every entry, tile and signed head. Status 1 if anything is wrong, with the entry that is."""
+    if directory is not None:
+        if database or kept or heads_only:
+            raise typer.BadParameter("an export is checked whole and by itself", param_hint="DIRECTORY")
+        _verify_export(directory, as_json)
     ready()
     from healing.ledger import seals
     from healing.ledger.verify import verify_database
@@ -62,6 +70,18 @@ def verify(
         print_json(_document(report, seen))
     else:
         _print(report, seen)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _verify_export(directory: Path, as_json: bool) -> NoReturn:
+    from selfheal.exported import verify_export
+
+    with _progress(shown=not as_json) as progress:
+        report = verify_export(directory, progress, processes=os.cpu_count() or 1)
+    if as_json:
+        print_json(_document(report, []))
+    else:
+        _print(report, [])
     raise typer.Exit(0 if report.ok else 1)
 
 

@@ -42,6 +42,8 @@ def create(
     from healing import access
 
     scopes, domains = ([part.strip() for part in text.split(",") if part.strip()] for text in (scope, domain))
+    if unknown := [each for each in scopes if each not in access.SCOPES]:
+        raise typer.BadParameter(f"there is no scope {unknown[0]!r}; there are {', '.join(access.SCOPES)}", param_hint="--scope")
     token, text = access.create_token(user_named(user), scopes, lasts, name, actor("", ""), now(), domains)
     if as_json:
         print_json({"token": text, **_row(token)})

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from config.cli.base import Json, actor, now, print_done, print_json, print_table, ready, user_named
+from selfheal.states import ROLES
 
 app = typer.Typer()
 
@@ -20,6 +21,8 @@ def create(
     as_json: Annotated[bool, Json] = False,
 ) -> None:
     """Make a user. Without --password-stdin a password is made and printed once."""
+    if role not in ROLES:
+        raise typer.BadParameter(f"there is no role {role!r}; there are {', '.join(ROLES)}", param_hint="--role")
     ready()
     from healing import access
 

@@ -9,7 +9,7 @@ Rules that this module keeps:
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -61,8 +61,15 @@ class Pages(CursorPagination):
         return tuple(view.ordering)
 
 
+_EXACT: tuple[tuple[type[serializers.Field[Any, Any, Any, Any]], type | tuple[type, ...], str], ...] = (
+    (serializers.BooleanField, bool, "must be true or false"),
+    (serializers.IntegerField, int, "must be a whole number"),
+    (serializers.FloatField, (int, float), "must be a number"),
+)
+
+
 class Body(serializers.Serializer[Any]):
-    """A body: its fields and no others."""
+    """A body: its fields and no others, and nothing that could be made one: no "5" for 5, no "yes" for true."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
@@ -70,7 +77,18 @@ class Body(serializers.Serializer[Any]):
             if unknown:
                 known = ", ".join(self.fields)
                 raise serializers.ValidationError({unknown[0]: f"there is no such field; there are: {known}"})
+            wrong = {name: said for name, field in self.fields.items() if (said := _not_exact(field, data.get(name)))}
+            if wrong:
+                raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+
+def _not_exact(field: serializers.Field[Any, Any, Any, Any], value: Any) -> str:
+    """What is wrong with the type of a given value; empty for none, and for a type that the field itself judges."""
+    for kind, exact, said in _EXACT:
+        if value is not None and isinstance(field, kind):
+            return "" if isinstance(value, exact) and (exact is bool or not isinstance(value, bool)) else said
+    return ""
 
 
 class Text(serializers.CharField):
@@ -80,6 +98,15 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             raise serializers.ValidationError("must be a string")
         return super().to_internal_value(data)
+
+
+class Instant(serializers.DateTimeField):
+    """An instant, with its zone: which one is meant without it, nobody could know."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if timezone.is_naive(value):
+            raise serializers.ValidationError("must say its zone, like 2026-11-27T09:00:00+01:00")
+        return super().enforce_timezone(value)
 
 
 class ApiView(GenericAPIView[Any]):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -91,10 +92,10 @@ class DryRun(One):
     def post(self, request: Request, name: str) -> Response:
         """What would be done and decided now; touches nothing."""
         wanted = self.read(Wanted)
+        if not Playbook.objects.filter(name=filters.storable(name), active=True).exists():
+            raise Http404
         target = wanted["target"] or wanted["service"]
-        found = scheduler.dry_run(
-            wanted["service"], target, wanted["diagnosis"], filters.storable(name), wanted["parameters"], timezone.now()
-        )
+        found = scheduler.dry_run(wanted["service"], target, wanted["diagnosis"], name, wanted["parameters"], timezone.now())
         return Response({**found, "reasons": _reasons(found)})
 
 

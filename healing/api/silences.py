@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from healing import silences
 from healing.api import filters
 from healing.api.auth import caller
-from healing.api.base import ApiView, Body, One, Text
+from healing.api.base import ApiView, Body, Instant, One, Text
 from healing.models import Silence
 
 
@@ -48,8 +48,8 @@ class NewSilence(Body):
         child=Text(allow_blank=True), required=False, default=dict, help_text="an incident that carries all of them is silent"
     )
     incident = serializers.UUIDField(required=False, allow_null=True, default=None, help_text="alone: a timed mute of this one")
-    starts_at = serializers.DateTimeField(required=False, allow_null=True, default=None, help_text="now, if none is named")
-    ends_at = serializers.DateTimeField(help_text="at most 30 days after its beginning")
+    starts_at = Instant(required=False, allow_null=True, default=None, help_text="now, if none is named")
+    ends_at = Instant(help_text="at most 30 days after its beginning")
     reason = Text(max_length=silences.MAX_REASON)
 
 

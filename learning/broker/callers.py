@@ -6,10 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from rest_framework.exceptions import Throttled
-
 from healing.access import DOMAIN
 from healing.models import Token, User
+from healing.throttle import TooOften
 from healing.trust import trusts
 from selfheal.errors import Invalid, NotAllowed
 from selfheal.memory.rights import AccessLevel, Asker
@@ -22,7 +21,7 @@ class Denied(NotAllowed):
     members = {"access_level": AccessLevel.DENIED.value}
 
 
-class OverQuota(Throttled):
+class OverQuota(TooOften):
     """More questions of a domain than its quota; 429 with Retry-After."""
 
 

@@ -102,3 +102,8 @@ def test_pages_behind_the_sign_in_are_not_kept_by_anything_between() -> None:
     client.force_login(make_user())
     for path in ("/admin/", "/admin/account/", "/admin/second-factor/"):
         assert "no-store" in client.get(path)["Cache-Control"]
+
+
+def test_the_bare_address_leads_to_the_admin() -> None:
+    answer = Client().get("/")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")

@@ -172,6 +172,22 @@ def test_depth_is_bounded_before_anything_is_parsed(at, pair):
         read_webhook(b'{"alerts":[' + opening * 100_000 + b"1" + closing * 100_000 + b"]}", at)
 
 
+def test_what_is_too_deep_is_named_by_its_key():
+    text = b'{"text": "[[{", "a\\"b": [1], "context": ' + b"[" * 40 + b"]" * 40 + b"}"
+    with pytest.raises(Invalid) as deep:
+        check_depth(text)
+    assert deep.value.field == "context"
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"text": [1, 2}', b'{"a' + b"x" * 100, b'"' + b'"\\' * 5_000_000 + b"[", b'{"a":' + b'"a" ' * 5_000_000]
+)
+def test_what_does_not_close_has_no_name_and_is_read_once_only(text):
+    with pytest.raises(Invalid) as broken:
+        check_depth(text)
+    assert broken.value.field == ""
+
+
 def test_brackets_inside_strings_are_no_depth():
     check_depth(json.dumps({"a": "[" * 100, '\\"' + "{" * 100: ["\\", '"[[', "\\\\"]}).encode())
 

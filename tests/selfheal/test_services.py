@@ -104,7 +104,7 @@ def test_the_start_command_may_be_a_list_and_is_kept_as_json():
 @pytest.mark.parametrize(
     ("document", "field"),
     [
-        ({}, ""),
+        ({}, "name"),
         (5, ""),
         ({"name": "a/b"}, "name"),
         ({"name": "a", "colour": "red"}, "colour"),
@@ -114,7 +114,7 @@ def test_the_start_command_may_be_a_list_and_is_kept_as_json():
         ({"name": "a", "depends_on": [3]}, "depends_on.0"),
         ({"name": "a", "min_instances": True}, "min_instances"),
         ({"name": "a", "url": "http://[::1"}, "url"),
-        ({"name": "a", "depends_on": ["a"]}, ""),
+        ({"name": "a", "depends_on": ["a"]}, "depends_on"),
     ],
 )
 def test_a_program_is_told_the_field(document, field):

@@ -11,7 +11,7 @@ from tests.factories import make_incident, make_request, make_run
 from .conftest import Api, problem, user
 
 NOBODY = uuid.UUID(int=0)
-OPEN = {"api/schema", "api/docs", "healthz", "readyz"}
+OPEN = {"", "api/schema", "api/docs", "healthz", "readyz"}
 
 
 def addresses(patterns=None, before=""):

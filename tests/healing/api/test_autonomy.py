@@ -30,6 +30,11 @@ def test_each_playbook_is_listed_for_each_of_its_diagnoses_with_its_record(reade
     assert rows[1]["bound"] == pytest.approx(0.7528, abs=1e-4)
 
 
+@pytest.mark.parametrize("days", ["30", True, 30.5, [30]])
+def test_a_number_is_given_as_a_number(admin, medium, days):
+    assert problem(admin.post("autonomy", body(days=days)), 400)["field"] == "days"
+
+
 def test_an_admin_grants_and_revokes(admin, medium):
     row = admin.post("autonomy", body()).json()
     assert (row["autonomous"], row["granted_by"], row["granted_reason"]) == (True, admin.user.username, REASON)

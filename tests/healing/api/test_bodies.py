@@ -29,6 +29,7 @@ def comment(operator):
         (b'{"text": "\\ud800"}', "text"),
         ({"txet": "x"}, "txet"),
         (b'{"a": {"b": ["x", "\\u0000"]}}', "a.b.1"),
+        (b'{"text": ' + b"[" * 32 + b"]" * 32 + b"}", "text"),
     ],
 )
 def test_a_field_that_is_wrong_is_named(comment, body, field):

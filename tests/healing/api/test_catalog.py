@@ -16,6 +16,22 @@ PLAYBOOKS = Path(__file__).parents[3] / "config/playbooks"
 WEB = {"name": "web", "url": "https://web.internal", "mode": "ask", "labels": {"unit": "web.service"}}
 
 
+@pytest.mark.parametrize(
+    ("service", "field"),
+    [
+        ({}, "name"),
+        ({"name": "web", "depends_on": ["web"]}, "depends_on"),
+        ({"name": "web", "labels": {"pidfile": "/run/web.pid"}}, "labels"),
+        ({"name": "web", "labels": {"unit": "web.service", "program": "web"}}, "labels"),
+        ({"name": "web", "labels": {"pidfile": "/run/web.pid", "start": "web"}}, "labels"),
+        ({"name": "web", "targets": {"hosts": ["a", "a"]}}, "targets"),
+        ({"name": "web", "targets": {"via": "ssh"}}, "targets.hosts"),
+    ],
+)
+def test_what_is_wrong_with_a_service_is_named_by_its_field(admin, service, field):
+    assert problem(admin.post("services", service), 400)["field"] == field
+
+
 def test_playbooks_come_with_record_and_autonomy_for_each_diagnosis(reader):
     make_playbook("restart-unit", diagnoses=["service_down", "latency_spike"])
     Playbook.objects.create(
@@ -88,7 +104,8 @@ def test_a_dry_run_tells_plan_decision_and_reasons_and_touches_nothing(reader, d
 
 
 def test_a_dry_run_of_what_is_not_there_names_it(reader, declared):
-    assert problem(reader.post("playbooks/nobody/dry_run", {"service": "web", "diagnosis": "x"}), 400)["field"] == "playbook"
+    problem(reader.post("playbooks/nobody/dry_run", {"service": "web", "diagnosis": "x"}), 404)
+    make_playbook("x")
     assert problem(reader.post("playbooks/x/dry_run", {"service": "nobody", "diagnosis": "x"}), 400)["field"] == "service"
     assert problem(reader.post("playbooks/x/dry_run", {"diagnosis": "x"}), 400)["field"] == "service"
     problem(reader.post("playbooks/%00/dry_run", {"service": "web", "diagnosis": "x"}), 404)

@@ -51,6 +51,7 @@ def test_a_silence_is_made_listed_and_ended(operator, reader):
         ({"service": "web", "ends_at": "2020-01-01T00:00:00Z"}, "ends_at"),
         ({"service": "web", "ends_at": "2120-01-01T00:00:00Z"}, "ends_at"),
         ({"service": "web", "ends_at": "soon"}, "ends_at"),
+        ({"service": "web", "ends_at": "2026-11-27T09:00:00"}, "ends_at"),
         ({"service": "web", "starts_at": "2120-01-01T00:00:00Z"}, "starts_at"),
         ({"service": "web", "incident": "00000000-0000-0000-0000-000000000000"}, "incident"),
         ({"incident": "00000000-0000-0000-0000-000000000000"}, "incident"),

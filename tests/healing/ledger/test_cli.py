@@ -155,3 +155,24 @@ def test_a_proof_is_printed_and_an_export_is_verified(signer, at, write, tmp_pat
     assert run(["log", "export", str(tmp_path / "out")]) == 0
     done = python(tmp_path, "-m", "selfheal", "verify", str(tmp_path / "out"))
     assert (done.returncode, done.stdout) == (0, "5 entries, 1 signed heads: good\n")
+    capsys.readouterr()
+    assert run(["log", "verify", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ok"], found["size"], found["failures"]) == (True, 5, [])
+
+
+def test_an_export_is_verified_without_a_home_and_what_is_wrong_with_it_is_said(signer, at, write, tmp_path):
+    write(4)
+    sequence_once(signer, at)
+    assert run(["log", "export", str(tmp_path / "out")]) == 0
+    good = selfheal(tmp_path / "none", "log", "verify", str(tmp_path / "out"))
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "✓ the log is whole: 5 entries, 1 signed heads" in good.stdout
+    lines = (tmp_path / "out/entries.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "out/entries.jsonl").write_text("".join([*lines[:2], *lines[3:]]))
+    bad = selfheal(tmp_path / "none", "log", "verify", str(tmp_path / "out"))
+    assert bad.returncode == 1
+    assert "entry 2 is missing" in bad.stdout
+    assert selfheal(tmp_path / "none", "log", "verify", str(tmp_path / "nowhere")).returncode == 1
+    assert not (tmp_path / "none").exists()
+    assert selfheal(tmp_path / "none", "log", "verify", str(tmp_path / "out"), "--heads-only").returncode == 2

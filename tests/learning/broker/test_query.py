@@ -172,6 +172,7 @@ def test_above_its_quota_a_domain_waits_and_the_refusal_is_logged(web: Asking) -
     with time_machine.travel(at + timedelta(seconds=40), tick=False):
         answer = web.post("query", domain="web")
         assert (answer.status_code, answer["Retry-After"]) == (429, "20")
+        assert answer.json()["detail"] == "web has asked 2 times within 60 s, which is its quota (again in 20 s)"
     with time_machine.travel(at + timedelta(seconds=61), tick=False):
         web.query()
     assert [leaf["payload"]["policy"] for leaf in logged("memory.denied")] == ["quota"]
@@ -205,6 +206,9 @@ def test_the_weights_of_a_domain_order_its_answers(web: Asking) -> None:
     [
         ({"domain": "web", "limit": 0}, "limit"),
         ({"domain": "web", "limit": 101}, "limit"),
+        ({"domain": "web", "limit": "5"}, "limit"),
+        ({"domain": "web", "include_cross_domain": "yes"}, "include_cross_domain"),
+        ({"domain": "web", "include_cross_domain": 1}, "include_cross_domain"),
         ({"domain": "web", "memory_type": "sensory"}, "memory_type"),
         ({"domain": "We b"}, "domain"),
         ({"domain": "web", "context": {"a": {"b": 1}}}, "context"),
