@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile, zip_longest
 from typing import Any, NamedTuple
 
 MOST = 50  # places; who changed more than that looks at the documents
@@ -37,11 +37,19 @@ def _walk(before: Any, after: Any, path: str) -> Iterator[Change]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted({*before, *after}):
             yield from _walk(before.get(key, MISSING), after.get(key, MISSING), f"{path}.{key}" if path else key)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for position, pair in enumerate(zip(before, after, strict=True)):
+    elif isinstance(before, list) and isinstance(after, list):
+        same = _same_end(before, after) if len(before) != len(after) else 0
+        pairs = zip_longest(before[: len(before) - same], after[: len(after) - same], fillvalue=MISSING)
+        for position, pair in enumerate(pairs):
             yield from _walk(*pair, f"{path}.{position}")
     elif before != after:
         yield Change(path, None if before is MISSING else before, None if after is MISSING else after)
+
+
+def _same_end(before: list[Any], after: list[Any]) -> int:
+    """How many elements two lists end with alike: what is put in or taken out before them does not make others of them."""
+    pairs = zip(reversed(before), reversed(after), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _short(value: Any) -> str:

@@ -70,13 +70,14 @@ def _set(state: str, reason: str, user: str, as_json: bool) -> None:
             fail(f"the database cannot be reached ({why}), and without it only `kill-switch kill` works{stop}")
         _stop_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _stop_file().write_text(f"{datetime.now(UTC).isoformat(timespec='seconds')} {reason}\n")
-        print(f"the database cannot be reached ({why}): wrote {_stop_file()}, which stops everything as long as it is there")
+        said = f"the database cannot be reached ({why}): wrote {_stop_file()}, which stops everything as long as it is there"
+        typer.echo(said, err=as_json)
         return {"state": "kill", "reason": reason, "half_done": [], "stop_file": True}
 
     found = _or_without_database(change, without)
     if state == "off" and _stop_file().exists():
         _stop_file().unlink()
-        print(f"removed {_stop_file()}")
+        typer.echo(f"removed {_stop_file()}", err=as_json)
     _show(found, as_json)
 
 

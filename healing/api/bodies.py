@@ -29,11 +29,12 @@ def read_body(request: HttpRequest, limit: int) -> bytes:
     return body
 
 
-def keep_body(request: HttpRequest) -> None:
-    """Read the body within the bound of ordinary requests, and put it where Django and the REST framework look for it."""
-    body = read_body(request, MAX_BODY_BYTES)
+def keep_body(request: HttpRequest, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The body, read within its bound and put where Django and the REST framework look for it."""
+    body = read_body(request, limit)
     request.META["CONTENT_LENGTH"] = str(len(body))
     vars(request).update(_body=body, _read_started=True)
+    return body
 
 
 class JSONBody(BaseParser):

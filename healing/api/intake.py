@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from healing import intake
-from healing.api import auth, problems
+from healing.api import auth, idempotency, problems
 from healing.api.base import gate
-from healing.api.bodies import read_body
+from healing.api.bodies import keep_body
 from selfheal.alerts import MAX_BODY_BYTES
 from selfheal.cloudevents import CONTENT_TYPES
 
@@ -48,6 +48,7 @@ def cloudevents(request: HttpRequest) -> HttpResponse:
 
 
 def _take(request: HttpRequest, receive: Callable[..., dict[str, Any]], types: tuple[str, ...] = JSON) -> HttpResponse:
+    call = None
     try:
         gate()
         if request.method != "POST":
@@ -56,11 +57,19 @@ def _take(request: HttpRequest, receive: Callable[..., dict[str, Any]], types: t
         if request.content_type not in types:
             wanted = " or ".join(each for each in types if each.startswith("application/"))
             return problems.respond(problems.describe(415, f"the body must be {wanted}"))
-        body = read_body(request, MAX_BODY_BYTES)
+        body = keep_body(request, MAX_BODY_BYTES)
+        call = idempotency.begin(request, token.user)
         answer = receive(body, actor=token.user.username, at=timezone.now(), token=str(token.public_id))
+        response = HttpResponse(msgspec.json.encode(answer), status=202, content_type="application/json")
+    except idempotency.Replay as known:
+        return known.response
     except Exception as error:
         found = problems.of(error)
         if found is None:
+            if call:
+                idempotency.forget(call)
             raise
-        return problems.respond(*found)
-    return HttpResponse(msgspec.json.encode(answer), status=202, content_type="application/json")
+        response = problems.respond(*found)
+    if call:
+        idempotency.settle(call, response)
+    return response

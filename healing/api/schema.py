@@ -150,7 +150,7 @@ def _intake(operation_id: str, summary: str, body: dict[str, Any]) -> dict[str, 
         "operationId": operation_id,
         "description": (
             f"{summary} Needs the scope `ingest`; one bad alert never blocks the others. Idempotent by what it says: an "
-            f"alert that is known as it is counts as `deduplicated`. So the header `{HEADER}` is accepted, and not looked at."
+            f"alert that is known as it is counts as `deduplicated`."
         ),
         "tags": ["alerts"],
         "security": [{"bearer": []}],

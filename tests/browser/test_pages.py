@@ -77,3 +77,11 @@ def test_an_incident_is_given_to_somebody_and_stands_in_the_plots(desk: Desk, si
     page.goto("/admin/health/")
     page.get_by_text("Settings in short").wait_for()
     assert fits(page)
+
+
+def test_one_long_word_does_not_push_the_other_columns_of_a_list_out(desk: Desk) -> None:
+    make_incident(title="x" * 300)
+    page = desk("ann", "viewer", DESK)
+    page.goto("/admin/healing/incident/")
+    last = page.locator("#result_list tr.data-row > *").last
+    assert last.evaluate("cell => cell.getBoundingClientRect().right") <= DESK[0]

@@ -376,11 +376,14 @@ def test_without_a_database_a_file_stops_everything(selfheal: Command, stop_file
         assert selfheal("kill-switch", "pause")[0] == 1
         assert not stop_file.exists()
         status, out, _ = selfheal("kill-switch", "kill", "--reason", "fire")
+        told = selfheal("kill-switch", "kill", "--reason", "fire", "--json")
+    assert (documents(told[1])["stop_file"], f"wrote {stop_file}" in told[2]) == (True, True)
     assert status == 0
     assert f"wrote {stop_file}" in out
     assert "fire" in stop_file.read_text()
     assert "kill switch: kill" in selfheal("kill-switch", "status")[1]
-    assert selfheal("kill-switch", "off")[0] == 0
+    released = selfheal("kill-switch", "off", "--json")
+    assert (released[0], documents(released[1])["state"]) == (0, "off")
     assert not stop_file.exists()
 
 
