@@ -295,7 +295,7 @@ def test_the_same_service_again_writes_nothing(at):
     ("document", "field"),
     [
         ({"name": "web", "mode": "on"}, "mode"),
-        ({"mode": "auto"}, ""),
+        ({"mode": "auto"}, "name"),
         ({"name": "a\0"}, "name"),
         ({"name": "web", "depends_on": ["nope"]}, "depends_on.0"),
         ({"name": "web", "colour": 1}, "colour"),
