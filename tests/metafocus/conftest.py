@@ -10,7 +10,7 @@ import pytest
 import time_machine
 from django.db import transaction
 
-from healing import ledger
+from healing import clock, ledger
 from healing.models import Sample, Service, Signal
 from learning import consulting
 from tests.factories import make_incident, make_run, make_service
@@ -61,7 +61,8 @@ def answers(at: datetime) -> int:
 
 
 @pytest.fixture
-def time_machine_at(at: datetime) -> Iterator[Any]:
-    """The clock stands at `at`; a test shifts it."""
+def time_machine_at(at: datetime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The clock stands at `at`, that of a database server too; a test shifts it."""
+    monkeypatch.setattr(clock, "ahead", lambda: timedelta(0))
     with time_machine.travel(at, tick=False) as traveller:
         yield traveller
