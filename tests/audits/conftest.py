@@ -19,7 +19,7 @@ from healing.ledger.export import export
 from healing.ledger.sequencer import BATCH, sequence_once
 from healing.models import LedgerOutbox
 from selfheal.canonical import dumps
-from selfheal.signing import b64
+from selfheal.signing import b64, unb64
 
 SIZE = 100_000
 EDGES = [1, 2, 255, 256, 257, 65_535, 65_536, 65_537, SIZE - 1, SIZE]  # where tiles and levels begin and end
@@ -52,7 +52,7 @@ def exported(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, tm
 
 @pytest.fixture
 def changed(exported: Exported, tmp_path: Path):
-    """Another export, the same but for one bit of one file."""
+    """Another export, the same but for one bit of one file; of a checkpoint, of the signature that stands in it as base64."""
 
     def change(name: str, place: int) -> Exported:
         directory = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -67,13 +67,22 @@ def changed(exported: Exported, tmp_path: Path):
                 for path in original.iterdir():
                     (file / path.name).symlink_to(path)
             file /= part
-        data = bytearray(file.read_bytes())
-        data[place] ^= 1
+        data = file.read_bytes()
         file.unlink()
-        file.write_bytes(data)
+        if name == "checkpoint":
+            text, _, signature = data.rstrip(b"\n").rpartition(b" ")
+            file.write_bytes(text + b" " + b64(_flipped(unb64(signature.decode()), place)).encode() + b"\n")
+        else:
+            file.write_bytes(_flipped(data, place))
         return Exported(directory, exported.proofs, exported.vkey)
 
     return change
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    changed = bytearray(data)
+    changed[place] ^= 1
+    return bytes(changed)
 
 
 def _grow(size: int) -> None:

@@ -6,7 +6,6 @@ Each is shown a log that is whole, and the same log with one bit changed, which 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import shutil
@@ -33,7 +32,6 @@ from tlog_scales.tlog import Checkpoint, ConsistencyProof, InclusionProof
 
 from tests.audits.conftest import SIZE, Exported
 
-BASE64 = binascii.Error  # the bit made a letter of the signature none of its alphabet
 pytestmark = [pytest.mark.soak, pytest.mark.django_db, pytest.mark.xdist_group("audits")]
 SOURCE = Path(__file__).with_name("tlog.go")
 GOCODE = Path("/usr/share/gocode")
@@ -142,7 +140,7 @@ def test_tlog_scales_finds_the_log_whole(exported: Exported) -> None:
 
 @pytest.mark.parametrize(("name", "place"), CHANGES)
 def test_tlog_scales_refuses_one_changed_bit(changed, name: str, place: int) -> None:
-    with pytest.raises((AssertionError, InvalidSignature, BASE64)):
+    with pytest.raises((AssertionError, InvalidSignature)):
         tlog_scales(changed(name, place))
 
 
@@ -191,7 +189,7 @@ def test_sigstore_finds_the_proofs_and_the_head_good(exported: Exported) -> None
 
 @pytest.mark.parametrize(("name", "place"), [("tile/entries/256", 90), ("checkpoint", -10)])
 def test_sigstore_refuses_one_changed_bit(changed, name: str, place: int) -> None:
-    with pytest.raises((VerificationError, BASE64)):
+    with pytest.raises(VerificationError):
         sigstore(changed(name, place))
 
 

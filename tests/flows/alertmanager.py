@@ -25,7 +25,7 @@ from healing import access
 from healing.models import Service, Target
 
 ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-ANSWERS = 120.0  # seconds in which a group of 10,000 is taken in
+ANSWERS = 60.0  # seconds in which a group of 10,000 is taken in
 EACH = 10  # alerts of one place in `group`
 
 CONFIGURATION = """
