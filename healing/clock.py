@@ -1,6 +1,7 @@
 """The clock of the database, which each host is held to: leases, windows and expiries are judged by the clock of whoever looks.
 
-A host whose clock is off by more than `MOST` does no job and starts no run: another host does, or what waits goes on waiting.
+A host whose clock is off by more than `MOST` does no job, proposes nothing and starts no run: another host does, or what waits
+goes on waiting. Signs of life and the sequencer's lease are by the clock of the database, wherever they are written.
 Where the database is a file there is one host, and one clock.
 """
 

@@ -15,7 +15,7 @@ from django.db.migrations.state import ProjectState
 from healing import breaker, clock, heartbeats, pools
 from healing.ledger import grants, guards, patrol, pushing
 from healing.ledger.selectors import waiting_since
-from healing.models import Heartbeat, User
+from healing.models import User
 from selfheal.errors import SelfhealError
 from selfheal.findings import Finding
 
@@ -107,9 +107,9 @@ def log_patrol(at: datetime) -> Finding:
     return Finding("log patrol", True, f"{passed}; {row.next_index:,} of {row.size:,} in this pass")
 
 
-def clocks() -> Finding:
+def clocks(at: datetime) -> Finding:
     """Whether each process goes by the clock of the database; the database of a host alone has the host's."""
-    wrong = [row for row in Heartbeat.objects.order_by("name") if abs(row.clock_ahead) > clock.MOST]
+    wrong = [row for row in heartbeats.fresh(at).order_by("name") if abs(row.clock_ahead) > clock.MOST]
     found = "; ".join(f"{row.name}: {clock.said(row.clock_ahead)}" for row in wrong)
     return Finding(
         "clock", not wrong, found or "all agree with the database", "set the clock of that machine (chrony, timedatectl)"

@@ -29,9 +29,11 @@ def name_of(role: str) -> str:
 
 
 def beat(name: str, role: str, at: datetime) -> None:
-    """Say that the process `name` is there."""
+    """Say that the process `name` is there. `at` is by its clock, what is written by that of the database."""
+    ahead = clock.ahead()
+    at -= ahead
     Heartbeat.objects.bulk_create(
-        [Heartbeat(name=name, role=role, at=at, clock_ahead=clock.ahead())],
+        [Heartbeat(name=name, role=role, at=at, clock_ahead=ahead)],
         update_conflicts=True,
         unique_fields=["name"],
         update_fields=["role", "at", "clock_ahead"],
@@ -46,13 +48,14 @@ def forget(name: str) -> None:
 
 def missing(at: datetime) -> list[str]:
     """The roles of which no process has shown itself lately, in the order of `ROLES`."""
-    there = set(_fresh(at).values_list("role", flat=True))
+    there = set(fresh(at).values_list("role", flat=True))
     return [role for role in ROLES if role not in there]
 
 
 def is_there(role: str, at: datetime) -> bool:
-    return _fresh(at).filter(role=role).exists()
+    return fresh(at).filter(role=role).exists()
 
 
-def _fresh(at: datetime) -> QuerySet[Heartbeat]:
+def fresh(at: datetime) -> QuerySet[Heartbeat]:
+    """Of the processes that have shown themselves lately."""
     return Heartbeat.objects.filter(at__range=(at - STALE, at + STALE))

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 @shared_task
 def look() -> None:
     """An alert has come in: look at what is due; what is left over is looked at by the next message."""
-    if scheduler.look(timezone.now()) >= scheduler.BATCH:
+    if not clock.is_wrong() and scheduler.look(timezone.now()) >= scheduler.BATCH:
         look.delay()
 
 

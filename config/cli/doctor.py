@@ -83,7 +83,7 @@ def foundations() -> Generator[Finding, None, bool]:
         if connection.vendor == "postgresql":
             yield findings.guarded("log grants", findings.log_grants)
         yield findings.guarded("log patrol", lambda: findings.log_patrol(now()))
-        yield findings.guarded("clock", findings.clocks)
+        yield findings.guarded("clock", lambda: findings.clocks(now()))
         yield findings.guarded("processes", lambda: findings.processes(now()))
         yield findings.guarded("runner pools", lambda: findings.runner_pools(now()))
     return migrations.ok

@@ -111,7 +111,7 @@ def _pools(at: datetime) -> Iterator[Node]:
 
 
 def _kept(at: datetime) -> Iterator[Node]:
-    yield _found("clock", findings.clocks, ("database",))
+    yield _found("clock", lambda: findings.clocks(at), ("database",))
     yield _found("log patrol", lambda: findings.log_patrol(at), ("database", "sequencer", "worker control"))
 
 

@@ -108,7 +108,7 @@ def processes(at: datetime) -> Iterator[Finding]:
         said = ", ".join(f"{row.name} {_ago(row.at, at)}" for row in (fresh or mine[:1])) or "was never there"
         yield Finding(health.PARTS.get(role, role), bool(fresh), said, MEND[role])
 
-    yield findings.guarded("clock", findings.clocks)
+    yield findings.guarded("clock", lambda: findings.clocks(at))
     named = pools.named()
     empty = pools.unmanned(named, at)
     for pool in named:

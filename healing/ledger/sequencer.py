@@ -20,7 +20,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection, transaction
 
-from healing import heartbeats
+from healing import clock, heartbeats
 from healing.ledger import keys, lease, selectors, tiles
 from healing.ledger.outbox import append
 from healing.models import LedgerEntry, LedgerHead, LedgerKey, LedgerOutbox, LedgerTile
@@ -103,12 +103,13 @@ class Sequencer:
         """Let the next one in, and take the sign of life along."""
         try:
             if self.held:
-                lease.release(self.held, at)
+                lease.release(self.held, at - clock.ahead())
             heartbeats.forget(self.name)
         except (DatabaseError, InterfaceError) as error:
             logger.error("sequencer %s: ends without releasing its lease, it runs out in 15 s: %s", self.name, error)
 
-    def _work(self, at: datetime) -> float:
+    def _work(self, here: datetime) -> float:
+        at = here - clock.ahead()  # by its own clock a host that is ahead would keep everybody from the lease
         if self.held is None:
             self.held = lease.acquire(ROLE, self.name, at, LEASE)
             if self.held:
@@ -122,8 +123,8 @@ class Sequencer:
         elif self.held and (self._signer is None or LedgerOutbox.objects.exists()):
             self._signer = self._signer or keys.load()
             made = sequence_once(self._signer, at, self.held)
-        if at - self._beaten >= EVERY:
-            self._beat(at)
+        if here - self._beaten >= EVERY:
+            self._beat(here, at)
         return 0 if made == BATCH else POLL
 
     def _rotate(self, signer: Signer, at: datetime, held: lease.Held) -> int:
@@ -137,11 +138,11 @@ class Sequencer:
         logger.info("sequencer %s: the log goes on with key %s", self.name, successor.verifier.key_id)
         return made
 
-    def _beat(self, at: datetime) -> None:
+    def _beat(self, here: datetime, at: datetime) -> None:
         if self.held:
             lease.renew(self.held, at, LEASE)
-        heartbeats.beat(self.name, ROLE, at)
-        self._beaten = at
+        heartbeats.beat(self.name, ROLE, here)
+        self._beaten = here
 
 
 def _introduce(signer: Signer, at: datetime, before: Signer | None = None) -> Row:

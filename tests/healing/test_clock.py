@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from healing import clock, findings, heartbeats, tasks
+from healing import clock, findings, heartbeats, scheduler, tasks
 from healing.jobs import claim_slot
-from healing.models import JobSlot
+from healing.ledger.sequencer import Sequencer
+from healing.models import JobSlot, Lease
 from healing.runs import starting
 
 SECOND = timedelta(seconds=1)
@@ -60,6 +63,34 @@ def test_a_worker_with_a_wrong_clock_claims_no_run_and_says_why(
 def test_the_process_with_the_wrong_clock_is_named(wrong: None, at: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeats.beat("runs-7@attic", "worker:runs", at)
     monkeypatch.setattr(clock, "ahead", lambda: timedelta(0))
-    heartbeats.beat("runs-8@cellar", "worker:runs", at)
-    found = findings.clocks()
+    heartbeats.beat("runs-8@cellar", "worker:runs", at + 73 * SECOND)
+    found = findings.clocks(at + 73 * SECOND)
     assert (found.ok, found.found) == (False, "runs-7@attic: the clock is 73 s behind the database's")
+
+
+@pytest.mark.django_db
+def test_a_process_with_a_wrong_clock_that_is_gone_is_not_named_any_more(wrong: None, at: datetime) -> None:
+    heartbeats.beat("runs-7@attic", "worker:runs", at)
+    assert findings.clocks(at + 73 * SECOND + heartbeats.STALE + SECOND).ok
+
+
+@pytest.mark.django_db
+def test_a_process_with_a_wrong_clock_does_not_count_as_gone(wrong: None, at: datetime) -> None:
+    heartbeats.beat("beat-1@attic", "beat", at)
+    assert "beat" not in heartbeats.missing(at + 73 * SECOND)
+
+
+@pytest.mark.django_db
+def test_a_worker_with_a_wrong_clock_looks_at_no_incident(wrong: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "look", lambda at: pytest.fail("it looked"))
+    tasks.look()
+
+
+@pytest.mark.django_db
+def test_a_sequencer_that_is_an_hour_ahead_does_not_hold_the_lease_for_an_hour(
+    at: datetime, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.SELF_HEAL_SIGNING_KEY_FILE = tmp_path / "signing.key"
+    monkeypatch.setattr(clock, "ahead", lambda: timedelta(hours=1))
+    Sequencer().look(at + timedelta(hours=1))
+    assert Lease.objects.get(name="sequencer").expires_at <= at + timedelta(seconds=15)
