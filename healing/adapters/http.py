@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from healing.checks.http_health import PATH
 from healing.http import Response, Unreachable, Unresolved, fetch
 from selfheal.errors import Invalid, NotAllowed
 from selfheal.signals import Threshold
@@ -48,7 +49,7 @@ def _look(place: Place, around: Around) -> Seen:
     base = place.target_url or place.url
     if not base:
         return Seen(place, why="it has no address: give the service or its targets a `url`")
-    url = base.rstrip("/") + place.labels.get("health_path", "/health")
+    url = base.rstrip("/") + place.labels.get("health_path", PATH)
     began = time.monotonic()
     try:
         answer = fetch("GET", url, around.guard, timeout=max(0.1, min(SECONDS, around.left)))

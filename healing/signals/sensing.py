@@ -75,14 +75,26 @@ def _look(adapters: Sequence[Adapter], seconds: float, faults: list[str], at: da
         home=settings.SELF_HEAL_HOME,
         guard=Guard.of(catalog.allowed_origins(), settings.SELF_HEAL_HTTP_ALLOW),
     )
-    return sum(_domain(adapter, around, faults) for adapter in adapters)
+    return sum(_guarded(adapter, around, faults) for adapter in adapters)
+
+
+def _guarded(adapter: Adapter, around: Around, faults: list[str]) -> int:
+    try:
+        return _domain(adapter, around, faults)
+    except Exception as error:
+        logger.exception("the adapter %s failed", adapter.name)
+        faults.append(f"{adapter.name}: {type(error).__name__}: {error}")
+        return 0
 
 
 def _domain(adapter: Adapter, around: Around, faults: list[str]) -> int:
     declared = {(place.service, place.target): (service, place) for service, place in _in_turn(adapter.name)}
     if not declared:
         return 0
-    seen = [_checked(adapter, each, faults) for each in _looks(adapter, [*declared.values()], around, faults)]
+    seen = [_checked(adapter, each, faults) for each in _looks(adapter, [*declared.values()], around)]
+    strange = [each.place for each in seen if (each.place.service, each.place.target) not in declared]
+    if strange:
+        raise Invalid(f"{strange[0].service}/{strange[0].target} is no place that it was asked about")
     samples = [
         Measured({"service": each.place.service, "instance": each.place.target}, metric, value, around.at)
         for each in seen
@@ -100,17 +112,12 @@ def _in_turn(domain: str) -> list[tuple[Service, Place]]:
     return sorted(catalog.places_in(domain), key=lambda each: looked.get((each[0].pk, each[1].target), 0.0))
 
 
-def _looks(adapter: Adapter, places: Sequence[tuple[Service, Place]], around: Around, faults: list[str]) -> Iterator[Seen]:
+def _looks(adapter: Adapter, places: Sequence[tuple[Service, Place]], around: Around) -> Iterator[Seen]:
     """What the adapter sees, and why not of those that are not for it: a pool stands beside its services, and we do not."""
     yield from (_elsewhere(service, place) for service, place in places if service.pool)
     here = [place for service, place in places if not service.pool]
-    if not here:
-        return
-    try:
+    if here:
         yield from adapter.sense(here, around)
-    except Exception as error:
-        logger.exception("the adapter %s failed", adapter.name)
-        faults.append(f"{adapter.name}: {type(error).__name__}: {error}")
 
 
 def _elsewhere(service: Service, place: Place) -> Seen:

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from healing import tasks
 from healing.adapters import ADAPTERS
-from healing.adapters.base import NO_TIME, Metric, Placed, Seen
+from healing.adapters.base import NO_TIME, Metric, Place, Placed, Seen
 from healing.models import Incident, JobRun, Sample, Sensed, Service, Signal
 from healing.signals import keeping, sensing
 from selfheal.signals import Threshold
@@ -142,6 +142,24 @@ def test_an_adapter_that_fails_stops_no_other(acme: Sees, at: datetime, settings
     of_acme("web")
     Service.objects.filter(pk=declare("mail").pk).update(domain="broken")
     with pytest.raises(sensing.Failed, match="broken: RuntimeError: no licence"):
+        sensing.sense(at)
+    assert Sample.objects.get().service.name == "web"
+
+
+def test_an_adapter_that_tells_of_a_place_that_nobody_asked_about_stops_no_other(
+    acme: Sees, at: datetime, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Strays(Sees):
+        name = "astray"
+
+        def sense(self, places: Any, around: Any) -> list[Seen]:
+            return [Seen(Place("elsewhere", "elsewhere"), {"up": 1.0})]
+
+    monkeypatch.setitem(ADAPTERS, "astray", Strays())
+    settings.SELF_HEAL_SENSE = ["astray", "acme"]
+    of_acme("web")
+    Service.objects.filter(pk=declare("mail").pk).update(domain="astray")
+    with pytest.raises(sensing.Failed, match="astray: Invalid: elsewhere/elsewhere is no place"):
         sensing.sense(at)
     assert Sample.objects.get().service.name == "web"
 
