@@ -21,7 +21,7 @@ from zoneinfo import available_timezones
 
 import environ
 
-from selfheal.advice import GROUP
+from selfheal.advice import GROUP, NO_FORECASTERS
 from selfheal.choices import FIXED, RANKERS
 from selfheal.errors import Invalid
 from selfheal.outside import Place, parse_place, parse_witness
@@ -67,12 +67,12 @@ def _url(value: str) -> str:
     return "" if not value or (parts.scheme in ("http", "https") and parts.netloc) else "must be an http or https URL"
 
 
-def _adviser(value: str) -> str:
+def _forecaster(value: str) -> str:
     """By the file of the module alone: nothing but the worker for advice loads what an adviser needs."""
     if value == "deep" and find_spec("sklearn") is None:
         return "needs the extra: pip install 'selfheal[deep]'"
-    names = entry_points(group=GROUP).names if value else ()
-    return "" if not value or value in names else f"is no adviser; there are: {', '.join(sorted(names))}"
+    names = entry_points(group=GROUP).names - set(NO_FORECASTERS) if value else set()
+    return "" if not value or value in names else f"is no adviser that forecasts; there are: {', '.join(sorted(names))}"
 
 
 def _zone(value: str) -> str:
@@ -153,7 +153,7 @@ SETTINGS: tuple[Setting, ...] = (
         "str",
         "forecast",
         "the adviser that forecasts capacities; deep needs the extra, empty: none",
-        _adviser,
+        _forecaster,
     ),
     Setting("META_LOOP_CYCLE_SECONDS", "int", 120, "a cycle of the meta loop, seconds", between(1)),
     Setting("SELF_HEAL_RANKER", "str", FIXED, "who says what is tried first; fixed: sampling in shadow", one_of(*RANKERS)),

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from selfheal.errors import Invalid
 
 GROUP = "selfheal.advisers"
+NO_FORECASTERS = ("anomaly", "rootcause")  # of ours: they are asked about other facts than whether a limit is passed soon
 Facts = Mapping[str, Any]
 
 
