@@ -55,8 +55,6 @@ _MODULES = {
     **dict.fromkeys(("backup", "restore"), "backups"),
 }
 
-LISTS = ("windows", "silences", "autonomy")  # said alone, they list
-
 
 def main() -> None:
     sys.exit(run(sys.argv[1:]))
@@ -66,11 +64,8 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; its exit status."""
     from config.cli.base import explained
 
-    words = list(arguments)
-    root = _root(words[0] if words else _being_typed())
-    if words and words[0] in LISTS and (len(words) == 1 or (words[1].startswith("-") and words[1] != "--help")):
-        words.insert(1, "list")
-    return explained(lambda: root(args=words, prog_name="selfheal"))
+    root = _root(arguments[0] if arguments else _being_typed())
+    return explained(lambda: root(args=list(arguments), prog_name="selfheal"))
 
 
 def _being_typed() -> str:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from config.cli.base import Json, fail, now, print_done, print_json, print_table, user_named
+from config.cli.base import Json, Listing, fail, now, print_done, print_json, print_table, user_named
 from config.cli.client import connect, rows
 
-app = typer.Typer()
+app = typer.Typer(cls=Listing)
 Playbook = Annotated[str, typer.Argument(help="its name")]
 Diagnosis = Annotated[str, typer.Argument(help="that it heals")]
 Reason = Annotated[str, typer.Option(help="why; it is kept in the log")]

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from selfheal.errors import SelfhealError
 
@@ -90,6 +91,14 @@ def _say(message: str) -> int:
 
 def fail(message: str) -> NoReturn:
     raise Failed(message)
+
+
+class Listing(TyperGroup):
+    """A command with further ones that lists where none of them is said."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        said = args and (not args[0].startswith("-") or args[0] in self.get_help_option_names(ctx))
+        return super().parse_args(ctx, args if said or ctx.resilient_parsing else ["list", *args])
 
 
 def now() -> datetime:

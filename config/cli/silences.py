@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from config.cli.base import Json, fail, now, print_facts, print_json, print_table, user_named
+from config.cli.base import Json, Listing, fail, now, print_facts, print_json, print_table, user_named
 from config.cli.client import connect, rows
 
-app = typer.Typer()
+app = typer.Typer(cls=Listing)
 BASE = "/api/self_heal/silences"
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 OPERATE = "healing.operate"

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from config.cli.base import Json, fail, now, print_facts, print_json, print_table, ready, shown
+from config.cli.base import Json, Listing, fail, now, print_facts, print_json, print_table, ready, shown
 from config.cli.client import connect, rows
 
-app = typer.Typer()
+app = typer.Typer(cls=Listing)
 BASE = "/api/self_heal/windows"
 Service = Annotated[str, typer.Option(help="the name of a service (default: what holds for all)")]
 Impact = Annotated[str, typer.Option(help="low, medium, high or critical")]
