@@ -51,7 +51,7 @@ def consult(
     return {about: _said(row) for about, row in same.items() if row.answered_at and at - row.answered_at <= fresh}
 
 
-def why_silent(adviser: str, at: datetime) -> str:
+def why_silent(adviser: str) -> str:
     """Why there is no answer, in words."""
     standing = breaker.standing(adviser)
     if standing.off_until:

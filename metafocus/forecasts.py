@@ -44,7 +44,7 @@ def strains(at: datetime, budget: timedelta) -> Looked:
     said = consult(adviser, questions, at, within=budget, fresh=2 * guardrail.cycle())
     found = sorted(_strains(signals, said), key=lambda each: -each.chance)
     left = len(signals) - len(said)
-    return Looked(tuple(found), left, why_silent(adviser, at) if left else "")
+    return Looked(tuple(found), left, why_silent(adviser) if left else "")
 
 
 def _about(signal: Signal) -> str:

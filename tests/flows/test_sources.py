@@ -22,8 +22,7 @@ from metafocus import forecasts, tasks
 from metafocus.models import Finding
 from metafocus.sources.statistics import statistics
 from tests.factories import APPROVE, make_user
-from tests.learning.conftest import leaf
-from tests.metafocus.conftest import answers
+from tests.learning.conftest import answers, leaf
 
 from .conftest import House
 

@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from healing.ledger import instant
 from healing.models import LedgerEntry, LedgerOutbox
+from learning import consulting
 from selfheal.canonical import dumps
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -98,3 +100,13 @@ def learnt(db: None) -> Callable[[list[Leaf]], list[Leaf]]:
         return leaves
 
     return learn
+
+
+def answers(at: datetime) -> int:
+    """What a worker for advice does until no question waits; how many that were."""
+    count = 0
+    with time_machine.travel(at, tick=False):
+        while (row := consulting.take(at)[0]) is not None:
+            consulting.answer(row)
+            count += 1
+    return count

@@ -12,7 +12,6 @@ from django.db import transaction
 
 from healing import clock, ledger
 from healing.models import Sample, Service, Signal
-from learning import consulting
 from tests.factories import make_incident, make_run, make_service
 from tests.learning.conftest import store_rest
 
@@ -48,16 +47,6 @@ def outcomes(db: None, at: datetime) -> Callable[..., None]:
             make_run(incident, at=at, finished_at=at - number * timedelta(seconds=1), **how)
 
     return came
-
-
-def answers(at: datetime) -> int:
-    """What a worker for advice does until no question waits; how many that were."""
-    count = 0
-    with time_machine.travel(at, tick=False):
-        while (row := consulting.take(at)[0]) is not None:
-            consulting.answer(row)
-            count += 1
-    return count
 
 
 @pytest.fixture

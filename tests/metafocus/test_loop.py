@@ -21,8 +21,9 @@ from metafocus.models import Cycle
 from selfheal import cycles
 from selfheal.states import Level
 from tests.factories import make_incident, make_playbook, make_service
+from tests.learning.conftest import answers
 
-from .conftest import MINUTE, answers, entries, samples
+from .conftest import MINUTE, entries, samples
 
 pytestmark = pytest.mark.django_db
 Outcomes = Callable[..., None]
